@@ -1,1 +1,144 @@
-pub fn x(){}
+//! redis-image: image recognition inside Redis.
+//!
+//! This file is the module's table of contents: its commands, its settings, its start and stop.
+
+mod cache;
+mod commands;
+mod digest;
+mod error;
+mod failures;
+mod in_flight;
+mod metrics;
+mod models;
+mod queue;
+pub mod recognition;
+mod reply;
+mod server;
+mod settings;
+mod settle;
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use redis_module::configuration::ConfigurationFlags;
+use redis_module::{Context, RedisString, RedisValue, Status, redis_module};
+
+use commands::{documentation, get::get, info, models::list, recognize::*};
+use server::{events, log, main_thread, payload};
+use settings::*;
+
+redis_module! {
+    name: "image",
+    version: 1,
+    // Not Redis's: it ignores alignment, is slower, and would count the models as the server's data.
+    allocator: (std::alloc::System, std::alloc::System),
+    data_types: [],
+    init: start,
+    deinit: stop,
+    commands: [
+        // IMAGE.RECOGNIZE [key] payload [MODEL name] [TOP n] [EX s | PX ms] [REFRESH] [TIMEOUT ms] [NOWAIT] [WITHMETA]
+        ["image.recognize", recognize, "write getkeys-api no-mandatory-keys", 1, 1, 1, ""],
+        // IMAGE.RECOGNIZE_RO key payload [MODEL name] [TOP n] [TIMEOUT ms] [WITHMETA]
+        ["image.recognize_ro", recognize_ro, "readonly", 1, 1, 1, ""],
+        // IMAGE.GET key [MODEL name] [SHA256 digest] [WAIT ms]
+        ["image.get", get, "readonly", 1, 1, 1, ""],
+        // IMAGE.MODELS
+        ["image.models", list, "allow-stale", 0, 0, 0, ""],
+    ],
+    configurations: [
+        i64: [
+            [THREADS.name, &THREADS, THREADS.default, THREADS.min, THREADS.max, ConfigurationFlags::DEFAULT, None],
+            [NICE.name, &NICE, NICE.default, NICE.min, NICE.max, ConfigurationFlags::DEFAULT, None],
+            [QUEUE_LENGTH.name, &QUEUE_LENGTH, QUEUE_LENGTH.default, QUEUE_LENGTH.min, QUEUE_LENGTH.max, ConfigurationFlags::DEFAULT, None],
+            [QUEUE_MEMORY.name, &QUEUE_MEMORY, QUEUE_MEMORY.default, QUEUE_MEMORY.min, QUEUE_MEMORY.max, ConfigurationFlags::MEMORY, None],
+            [TIMEOUT.name, &TIMEOUT, TIMEOUT.default, TIMEOUT.min, TIMEOUT.max, ConfigurationFlags::DEFAULT, None],
+            [TTL.name, &TTL, TTL.default, TTL.min, TTL.max, ConfigurationFlags::DEFAULT, None],
+            [MAX_PAYLOAD.name, &MAX_PAYLOAD, MAX_PAYLOAD.default, MAX_PAYLOAD.min, MAX_PAYLOAD.max, ConfigurationFlags::MEMORY, None],
+            [MAX_PIXELS.name, &MAX_PIXELS, MAX_PIXELS.default, MAX_PIXELS.min, MAX_PIXELS.max, ConfigurationFlags::DEFAULT, None],
+            [DECODE_MEMORY.name, &DECODE_MEMORY, DECODE_MEMORY.default, DECODE_MEMORY.min, DECODE_MEMORY.max, ConfigurationFlags::MEMORY, None],
+            [HASH_INLINE.name, &HASH_INLINE, HASH_INLINE.default, HASH_INLINE.min, HASH_INLINE.max, ConfigurationFlags::MEMORY, None],
+        ],
+        string: [
+            [MODELS_PATH.name, &MODELS_PATH, MODELS_PATH.default, ConfigurationFlags::IMMUTABLE, None],
+            [MODEL.name, &MODEL, MODEL.default, ConfigurationFlags::DEFAULT, None],
+            [KEY_PREFIX.name, &KEY_PREFIX, KEY_PREFIX.default, ConfigurationFlags::DEFAULT, None],
+        ],
+        bool: [
+            [REQUIRE_MODELS_NAME, &REQUIRE_MODELS, false, ConfigurationFlags::IMMUTABLE, None],
+        ],
+        enum: [],
+        module_args_as_configuration: true,
+    ]
+}
+
+/// Called when the module is loaded, with its settings in place.
+fn start(ctx: &Context, arguments: &[RedisString]) -> Status {
+    match try_start(ctx, arguments) {
+        Ok(()) => Status::Ok,
+        Err(reason) => {
+            log::warning(&format!("the module is not loaded: {reason}"));
+            queue::stop();
+            models::forget_all();
+            Status::Err
+        }
+    }
+}
+
+fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
+    server::check_api().map_err(|name| format!("it needs Redis 7.0 or later ({name} is missing)"))?;
+    check_arguments(arguments)?;
+    payload::remember_main_thread();
+    main_thread::start(ctx);
+    documentation::register(ctx)?;
+    let path = models_path();
+    log::notice(&format!("loading models from {}", path.display()));
+    models::load_all(&path);
+    let default = MODEL.get();
+    if let Err(error) = models::find(&default) {
+        if REQUIRE_MODELS.load(Relaxed) {
+            return Err(format!("{error} (image.require-models is yes)"));
+        }
+        log::warning(&format!("the default model is not there: {error}"));
+    }
+    read_maxmemory(ctx);
+    queue::start(settle::deliver)?;
+    server::info::register(ctx, info::fill);
+    let config_changed = |_: &Context| main_thread::run_soon(apply_settings);
+    events::subscribe(
+        ctx,
+        events::Handlers {
+            shutdown: |_| settle::shutdown(),
+            role_changed: settle::role_changed,
+            config_changed,
+        },
+    );
+    let nice = NICE.default;
+    log::notice(&format!("ready with {} workers (nice {nice} by default)", queue::workers()));
+    Ok(())
+}
+
+/// A setting of the server's or of ours has changed.
+fn apply_settings() {
+    read_maxmemory(&main_thread::context());
+    queue::set_workers(threads());
+}
+
+fn read_maxmemory(ctx: &Context) {
+    if let Ok(RedisValue::Array(pair)) = ctx.call("CONFIG", &["GET", "maxmemory"])
+        && let Some(RedisValue::SimpleString(value) | RedisValue::BulkString(value)) = pair.get(1)
+    {
+        SERVER_MAXMEMORY.store(value.parse().unwrap_or(0), Relaxed);
+    }
+}
+
+/// Called when the module is to be unloaded. Refused while anything of it is under way.
+fn stop(_: &Context) -> Status {
+    if !settle::is_idle() || main_thread::outstanding() > 0 {
+        log::warning("the module cannot be unloaded while requests are under way");
+        return Status::Err;
+    }
+    queue::stop();
+    failures::clear();
+    models::forget_all();
+    main_thread::stop();
+    Status::Ok
+}

@@ -2,3 +2,13 @@
 #![cfg(test)]
 
 mod support;
+
+mod commands;
+mod golden;
+mod hostile;
+mod models;
+mod nowait;
+mod races;
+mod safety;
+mod settings;
+mod storage;

@@ -1,0 +1,132 @@
+//! What `COMMAND DOCS`, `COMMAND GETKEYS` and ACL categories know of the commands.
+
+use redis_module::Context;
+
+use crate::server::command_info::{Argument, ArgumentKind, Command, KeyUse, describe};
+
+const KEY: Argument =
+    Argument { name: c"key", kind: ArgumentKind::Key, token: None, optional: false };
+const OPTIONAL_KEY: Argument = Argument { optional: true, ..KEY };
+const PAYLOAD: Argument =
+    Argument { name: c"payload", kind: ArgumentKind::String, token: None, optional: false };
+const MODEL: Argument = Argument {
+    name: c"name",
+    kind: ArgumentKind::String,
+    token: Some(c"MODEL"),
+    optional: true,
+};
+const TOP: Argument =
+    Argument { name: c"count", kind: ArgumentKind::Integer, token: Some(c"TOP"), optional: true };
+const TIMEOUT: Argument = Argument {
+    name: c"timeout-milliseconds",
+    kind: ArgumentKind::Integer,
+    token: Some(c"TIMEOUT"),
+    optional: true,
+};
+const WITH_META: Argument = Argument {
+    name: c"withmeta",
+    kind: ArgumentKind::Token,
+    token: Some(c"WITHMETA"),
+    optional: true,
+};
+const EXPIRATION: Argument = Argument {
+    name: c"expiration",
+    kind: ArgumentKind::OneOf(&[
+        Argument {
+            name: c"seconds",
+            kind: ArgumentKind::Integer,
+            token: Some(c"EX"),
+            optional: false,
+        },
+        Argument {
+            name: c"milliseconds",
+            kind: ArgumentKind::Integer,
+            token: Some(c"PX"),
+            optional: false,
+        },
+    ]),
+    token: None,
+    optional: true,
+};
+
+static COMMANDS: [Command; 4] = [
+    Command {
+        name: c"image.recognize",
+        summary: c"Returns what is in an image: the stored result, or else a computed one, which it stores.",
+        complexity: c"O(N) with N the payload's length (hashing) if the result is stored, else the model's inference in the background",
+        arity: -2,
+        key: KeyUse::ReadWrite { incomplete: true },
+        categories: c"write slow",
+        arguments: &[
+            OPTIONAL_KEY,
+            PAYLOAD,
+            MODEL,
+            TOP,
+            EXPIRATION,
+            Argument {
+                name: c"refresh",
+                kind: ArgumentKind::Token,
+                token: Some(c"REFRESH"),
+                optional: true,
+            },
+            TIMEOUT,
+            Argument {
+                name: c"nowait",
+                kind: ArgumentKind::Token,
+                token: Some(c"NOWAIT"),
+                optional: true,
+            },
+            WITH_META,
+        ],
+    },
+    Command {
+        name: c"image.recognize_ro",
+        summary: c"Returns what is in an image: the stored result, or else a computed one, which it does not store.",
+        complexity: c"O(N) with N the payload's length (hashing) if the result is stored, else the model's inference in the background",
+        arity: -3,
+        key: KeyUse::ReadOnly { incomplete: false },
+        categories: c"read slow",
+        arguments: &[KEY, PAYLOAD, MODEL, TOP, TIMEOUT, WITH_META],
+    },
+    Command {
+        name: c"image.get",
+        summary: c"Returns the stored result of an image, or nil. Never computes one.",
+        complexity: c"O(1)",
+        arity: -2,
+        key: KeyUse::ReadOnly { incomplete: false },
+        categories: c"read",
+        arguments: &[
+            KEY,
+            MODEL,
+            Argument {
+                name: c"digest",
+                kind: ArgumentKind::String,
+                token: Some(c"SHA256"),
+                optional: true,
+            },
+            Argument {
+                name: c"wait-milliseconds",
+                kind: ArgumentKind::Integer,
+                token: Some(c"WAIT"),
+                optional: true,
+            },
+        ],
+    },
+    Command {
+        name: c"image.models",
+        summary: c"Lists the models of this node, and why one could not be loaded.",
+        complexity: c"O(N) with N the number of models",
+        arity: 1,
+        key: KeyUse::None,
+        categories: c"read slow",
+        arguments: &[],
+    },
+];
+
+/// Registers the documentation of every command; while the module loads.
+pub fn register(ctx: &Context) -> Result<(), String> {
+    COMMANDS.iter().try_for_each(|command| {
+        describe(ctx, command)
+            .map_err(|reason| format!("{}: {reason}", command.name.to_string_lossy()))
+    })
+}

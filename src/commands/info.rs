@@ -1,0 +1,62 @@
+//! `INFO image`.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::metrics::{METRICS, NotStored};
+use crate::models::{self, ServedModel};
+use crate::server::info::Section;
+use crate::{queue, settings};
+
+/// Writes the section. Takes no lock that it would have to wait for.
+pub fn fill(section: &Section) {
+    section.text("version", env!("CARGO_PKG_VERSION"));
+    section.number("workers", queue::workers() as u64);
+    section.number("workers_busy", METRICS.busy_workers.load(Relaxed));
+    section.number("queue_length", METRICS.queue_length.load(Relaxed));
+    section.number("queue_bytes", METRICS.queue_bytes.load(Relaxed));
+    section.number("queue_bytes_limit", settings::queue_memory() as u64);
+    section.number("requests", METRICS.requests.load(Relaxed));
+    section.number("waiting_clients", METRICS.waiting_clients.load(Relaxed));
+    section.number("waiting_stores", METRICS.waiting_stores.load(Relaxed));
+    section.number("refused", METRICS.refused.get());
+    section.number("timed_out", METRICS.timed_out.get());
+    section.number("dropped", METRICS.dropped.get());
+    section.number("bad_images", METRICS.bad_images.get());
+    section.number("stored", METRICS.stored.get());
+    section.number("put_off", METRICS.put_off.get());
+    for reason in NotStored::ALL {
+        let name = format!("not_stored_{}", reason.name());
+        section.number(&name, METRICS.not_stored(reason).get());
+    }
+    section.decimal("saved_seconds", METRICS.saved_microseconds.get() as f64 / 1e6);
+    models::for_each(|entry| {
+        let name = format!("model_{}", entry.name);
+        match &entry.state {
+            Ok(model) => section.text(&name, &describe(model)),
+            Err(_) => section.text(&name, "state=failed"),
+        }
+    });
+}
+
+/// One line a model, as INFO does for databases and replicas.
+fn describe(model: &ServedModel) -> String {
+    let (recognizer, metrics) = (&model.recognizer, &model.metrics);
+    let quantiles = |histogram: &crate::metrics::Histogram| {
+        [0.5, 0.95, 0.99].map(|share| histogram.quantile(share))
+    };
+    let [wait50, wait95, wait99] = quantiles(&metrics.queue_wait);
+    let [compute50, compute95, compute99] = quantiles(&metrics.compute);
+    format!(
+        "state=ready,version={},engine={},memory={},hits={},misses={},joined={},computed={},\
+         failed={},wait_ms_p50={wait50:.2},wait_ms_p95={wait95:.2},wait_ms_p99={wait99:.2},\
+         compute_ms_p50={compute50:.2},compute_ms_p95={compute95:.2},compute_ms_p99={compute99:.2}",
+        recognizer.version(),
+        recognizer.engine(),
+        recognizer.memory(),
+        metrics.hits.get(),
+        metrics.misses.get(),
+        metrics.joined.get(),
+        metrics.computed.get(),
+        metrics.failed.get(),
+    )
+}

@@ -1,0 +1,8 @@
+//! The commands: one file a family, each the story of its request on the main thread.
+
+pub mod documentation;
+pub mod get;
+pub mod info;
+pub mod models;
+mod options;
+pub mod recognize;

@@ -1,0 +1,185 @@
+//! The options behind a command's positional arguments: in any order, of either case, each at most
+//! once. First they are read, then each is given its meaning.
+
+use std::time::Duration;
+
+use redis_module::RedisString;
+
+use crate::digest::Digest;
+use crate::error::{Error, Word, quoted};
+use crate::settings::{MAX_TTL, MAX_WAIT};
+
+/// The longest list that `TOP` may ask for.
+const MAX_TOP: i64 = 100_000;
+
+/// What a command can be told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    pub model: Option<String>,
+    pub top: Option<usize>,
+    pub ttl: Option<Duration>,
+    pub refresh: bool,
+    /// Milliseconds.
+    pub timeout: Option<i64>,
+    pub nowait: bool,
+    pub with_meta: bool,
+    pub sha256: Option<Digest>,
+    /// Milliseconds.
+    pub wait: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    Model,
+    Top,
+    Ex,
+    Px,
+    Refresh,
+    Timeout,
+    NoWait,
+    WithMeta,
+    Sha256,
+    Wait,
+}
+
+impl Name {
+    fn word(self) -> &'static str {
+        match self {
+            Name::Model => "MODEL",
+            Name::Top => "TOP",
+            Name::Ex => "EX",
+            Name::Px => "PX",
+            Name::Refresh => "REFRESH",
+            Name::Timeout => "TIMEOUT",
+            Name::NoWait => "NOWAIT",
+            Name::WithMeta => "WITHMETA",
+            Name::Sha256 => "SHA256",
+            Name::Wait => "WAIT",
+        }
+    }
+}
+
+impl Options {
+    /// Reads the options that the command knows.
+    pub fn parse(arguments: &[RedisString], known: &[Name]) -> Result<Options, Error> {
+        let arguments: Vec<&[u8]> = arguments.iter().map(RedisString::as_slice).collect();
+        Options::parse_slices(&arguments, known)
+    }
+
+    fn parse_slices(arguments: &[&[u8]], known: &[Name]) -> Result<Options, Error> {
+        let mut options = Options::default();
+        let mut seen: Vec<Name> = Vec::new();
+        let mut rest = arguments.iter().copied();
+        while let Some(word) = rest.next() {
+            let found = known.iter().find(|name| word.eq_ignore_ascii_case(name.word().as_bytes()));
+            let Some(&name) = found else {
+                return Err(syntax(format!("unknown option {}", quoted(word))));
+            };
+            let clash = |other: &&Name| match name {
+                Name::Ex | Name::Px => matches!(other, Name::Ex | Name::Px),
+                _ => **other == name,
+            };
+            if let Some(earlier) = seen.iter().find(clash) {
+                let (earlier, later) = (earlier.word(), name.word());
+                return Err(syntax(if earlier == later {
+                    format!("option {later} is given twice")
+                } else {
+                    format!("options {earlier} and {later} exclude each other")
+                }));
+            }
+            seen.push(name);
+            options.take(name, &mut rest)?;
+        }
+        Ok(options)
+    }
+
+    fn take<'a>(
+        &mut self,
+        name: Name,
+        rest: &mut impl Iterator<Item = &'a [u8]>,
+    ) -> Result<(), Error> {
+        let mut value =
+            || rest.next().ok_or_else(|| syntax(format!("option {} lacks its value", name.word())));
+        match name {
+            Name::Refresh => self.refresh = true,
+            Name::NoWait => self.nowait = true,
+            Name::WithMeta => self.with_meta = true,
+            Name::Model => self.model = Some(String::from_utf8_lossy(value()?).into_owned()),
+            Name::Top => self.top = Some(number(name, value()?, MAX_TOP)? as usize),
+            Name::Ex => {
+                let seconds = number(name, value()?, MAX_TTL)?;
+                self.ttl = Some(Duration::from_secs(seconds as u64));
+            }
+            Name::Px => {
+                let milliseconds = number(name, value()?, MAX_TTL * 1000)?;
+                self.ttl = Some(Duration::from_millis(milliseconds as u64));
+            }
+            Name::Timeout => self.timeout = Some(number(name, value()?, MAX_WAIT)?),
+            Name::Wait => self.wait = Some(number(name, value()?, MAX_WAIT)?),
+            Name::Sha256 => {
+                let text = value()?;
+                let digest = Digest::parse(text).ok_or_else(|| {
+                    syntax(format!("SHA256 must be 64 hex digits, not {}", quoted(text)))
+                })?;
+                self.sha256 = Some(digest);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn number(name: Name, text: &[u8], max: i64) -> Result<i64, Error> {
+    std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .filter(|number| (1..=max).contains(number))
+        .ok_or_else(|| {
+            let name = name.word();
+            syntax(format!("{name} must be a number from 1 to {max}, not {}", quoted(text)))
+        })
+}
+
+fn syntax(sentence: String) -> Error {
+    Error::new(Word::Err, format!("syntax error: {sentence}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: [Name; 5] = [Name::Model, Name::Top, Name::Ex, Name::Px, Name::NoWait];
+
+    fn parse(text: &str) -> Result<Options, String> {
+        let arguments: Vec<&[u8]> = text.split_whitespace().map(str::as_bytes).collect();
+        Options::parse_slices(&arguments, &KNOWN).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn options_come_in_any_order_and_case() {
+        let options = parse("nowait Top 3 MODEL open-nsfw ex 60").expect("good options");
+        assert!(options.nowait);
+        assert_eq!(options.top, Some(3));
+        assert_eq!(options.model.as_deref(), Some("open-nsfw"));
+        assert_eq!(options.ttl, Some(Duration::from_secs(60)));
+        assert_eq!(parse(""), Ok(Options::default()));
+    }
+
+    #[test]
+    fn a_syntax_error_names_the_option() {
+        for (text, named) in [
+            ("TPO 3", "'TPO'"),
+            ("WAIT 3", "'WAIT'"),
+            ("TOP", "TOP"),
+            ("TOP 3 top 4", "TOP"),
+            ("EX 3 PX 4", "EX and PX"),
+            ("TOP 0", "TOP"),
+            ("TOP -3", "'-3'"),
+            ("TOP 3.5", "'3.5'"),
+            ("EX 99999999999999999999", "EX"),
+            ("PX 9223372036854775807", "PX"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.starts_with("ERR ") && error.contains(named), "{text}: {error}");
+        }
+    }
+}

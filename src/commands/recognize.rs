@@ -1,0 +1,249 @@
+//! `IMAGE.RECOGNIZE` and `IMAGE.RECOGNIZE_RO`: the story of a request on the main thread, from the
+//! arguments to a stored result or a place in the queue. What follows is in [`crate::settle`].
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use redis_module::{Context, ContextFlags, RedisError, RedisResult, RedisString};
+
+use super::options::{Name, Options};
+use crate::digest::Digest;
+use crate::error::{Error, Word};
+use crate::in_flight::{self, Place, Request, RequestId, Shape, Target, Waiter};
+use crate::models::{self, ServedModel};
+use crate::reply::Reply;
+use crate::server::payload::Payload;
+use crate::server::{blocked, request};
+use crate::settle::{self, Waits};
+use crate::{cache, queue, settings};
+
+const OPTIONS: [Name; 8] = [
+    Name::Model,
+    Name::Top,
+    Name::Ex,
+    Name::Px,
+    Name::Refresh,
+    Name::Timeout,
+    Name::NoWait,
+    Name::WithMeta,
+];
+const READ_ONLY_OPTIONS: [Name; 4] = [Name::Model, Name::Top, Name::Timeout, Name::WithMeta];
+
+/// `IMAGE.RECOGNIZE [key] payload [option …]`
+pub fn recognize(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
+    if ctx.is_keys_position_request() {
+        // With two arguments there is no key: the payload must never be taken for one.
+        if arguments.len() > 2 {
+            ctx.key_at_pos(1);
+        }
+        return Ok(redis_module::RedisValue::NoReply);
+    }
+    run(ctx, &arguments, true)
+}
+
+/// `IMAGE.RECOGNIZE_RO key payload [option …]`
+pub fn recognize_ro(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
+    run(ctx, &arguments, false)
+}
+
+fn run(ctx: &Context, arguments: &[RedisString], writes: bool) -> RedisResult {
+    redact(ctx, arguments);
+    let positional = match arguments.len() {
+        0 | 1 => return Err(RedisError::WrongArity),
+        2 if writes => (None, &arguments[1], &arguments[2..]),
+        2 => return Err(RedisError::WrongArity),
+        _ => (Some(&arguments[1]), &arguments[2], &arguments[3..]),
+    };
+    request::answer(ctx, || {
+        let (key, payload, options) = positional;
+        let known: &[Name] = if writes { &OPTIONS } else { &READ_ONLY_OPTIONS };
+        let options = Options::parse(options, known)?;
+        check_payload(payload)?;
+        let model = match &options.model {
+            Some(name) => models::find(name)?,
+            None => models::find(&settings::MODEL.get())?,
+        };
+        Call { ctx, key, payload, model, options, writes, accepted: Instant::now() }.run()
+    })
+}
+
+/// The payload, and whatever else is too long to be an option: somebody may have mixed up the order.
+fn redact(ctx: &Context, arguments: &[RedisString]) {
+    const LONGEST_OPTION: usize = 128;
+    let payload = if arguments.len() == 2 { 1 } else { 2 };
+    for (position, argument) in arguments.iter().enumerate().skip(1) {
+        if position == payload || argument.as_slice().len() > LONGEST_OPTION {
+            request::redact(ctx, position);
+        }
+    }
+}
+
+fn check_payload(payload: &RedisString) -> Result<(), Error> {
+    let (len, limit) = (payload.as_slice().len(), settings::max_payload());
+    if len == 0 {
+        return Err(Error::new(Word::BadImage, "the payload is empty"));
+    }
+    if len > limit {
+        let sentence = format!("the payload has {len} bytes, more than {limit} (image.max-payload)");
+        return Err(Error::new(Word::BadImage, sentence));
+    }
+    Ok(())
+}
+
+/// One call, its arguments understood.
+struct Call<'a> {
+    ctx: &'a Context,
+    key: Option<&'a RedisString>,
+    payload: &'a RedisString,
+    model: Arc<ServedModel>,
+    options: Options,
+    writes: bool,
+    accepted: Instant,
+}
+
+impl Call<'_> {
+    fn run(&self) -> Result<Option<Reply>, Error> {
+        let flags = self.ctx.get_flags();
+        if self.key.is_none() && flags.contains(ContextFlags::CLUSTER) {
+            return Err(self.key_needed());
+        }
+        let payload = self.payload.as_slice();
+        let may_block = !flags.contains(ContextFlags::DENY_BLOCKING);
+        if may_block && payload.len() > settings::hash_inline() {
+            return self.hash_elsewhere();
+        }
+        let digest = Digest::of(payload);
+        let key = self.key_for(digest)?;
+        let place = self.place(key.as_slice());
+        let stored = look_up(self.ctx, &key, &self.model, digest, self.options.refresh)?;
+        if let Some(stored) = stored {
+            return Ok(Some(self.hit(&place, digest, stored)));
+        }
+        if !may_block && !self.options.nowait {
+            return Err(settle::no_waiting());
+        }
+        let request = self.request(Target::Named(Rc::new(place)));
+        let id = in_flight::with(|in_flight| in_flight.accept(request, payload.len()))?;
+        settle::enqueue(id, digest, Payload::hold(self.payload))?;
+        Ok(self.wait(id))
+    }
+
+    /// A payload too large to be hashed here: the look-up comes when its digest is known.
+    fn hash_elsewhere(&self) -> Result<Option<Reply>, Error> {
+        let target = match self.key {
+            Some(key) => Target::Named(Rc::new(self.place(key.as_slice()))),
+            None => Target::Computed {
+                db: request::selected_db(self.ctx),
+                user: request::current_user(self.ctx).map(Rc::new),
+            },
+        };
+        let request = self.request(target);
+        let bytes = self.payload.as_slice().len();
+        let id = in_flight::with(|in_flight| in_flight.accept(request, bytes))?;
+        queue::push_hash(id, Payload::hold(self.payload));
+        Ok(self.wait(id))
+    }
+
+    /// Lets the client wait, or not, as it wishes.
+    fn wait(&self, id: RequestId) -> Option<Reply> {
+        if self.options.nowait {
+            return Some(Reply::Status("ACCEPTED"));
+        }
+        let timeout_ms = self.options.timeout.unwrap_or_else(settings::timeout);
+        let client = blocked::block::<Waits>(self.ctx, timeout_ms);
+        let waiter = Waiter { client, shape: self.shape(), digest: None, timeout_ms, since: self.accepted };
+        in_flight::with(|in_flight| in_flight.attach_asker(id, waiter));
+        None
+    }
+
+    fn hit(&self, place: &Place, digest: Digest, stored: RedisString) -> Reply {
+        self.model.metrics.hit();
+        settle::note_hit(place, &self.model, digest);
+        if self.options.nowait {
+            return Reply::Status("STORED");
+        }
+        settle::stored_reply(stored, self.shape(), &self.model, digest, self.accepted)
+    }
+
+    fn request(&self, target: Target) -> Request {
+        let mut request = Request::new(target, self.model.clone(), self.writes);
+        request.refresh = self.options.refresh;
+        request.ttl = self.options.ttl;
+        request.wanted = self.options.nowait;
+        request.accepted = self.accepted;
+        request
+    }
+
+    fn shape(&self) -> Shape {
+        Shape { top: self.options.top, with_meta: self.options.with_meta }
+    }
+
+    fn place(&self, key: &[u8]) -> Place {
+        Place { db: request::selected_db(self.ctx), key: key.to_vec() }
+    }
+
+    /// The key of the call, or the computed one if the user may use it.
+    fn key_for(&self, digest: Digest) -> Result<RedisString, Error> {
+        match self.key {
+            Some(key) => {
+                check_named_digest(key.as_slice(), digest)?;
+                Ok(key.safe_clone(self.ctx))
+            }
+            None => computed_key(self.ctx, request::current_user(self.ctx).as_ref(), digest),
+        }
+    }
+
+    fn key_needed(&self) -> Error {
+        let prefix = settings::KEY_PREFIX.get();
+        let form = "in a cluster the key comes first, so that the request reaches the right node";
+        let key = match self.payload.as_slice() {
+            payload if payload.len() <= settings::hash_inline() => Digest::of(payload).hex(),
+            _ => "<sha256 of the payload>".to_owned(),
+        };
+        Error::new(Word::Err, format!("{form}: IMAGE.RECOGNIZE {prefix}{key} <payload>"))
+    }
+}
+
+/// A key that names a digest holds results of that picture only, so that nobody plants one
+/// picture's result under another's name.
+pub fn check_named_digest(key: &[u8], digest: Digest) -> Result<(), Error> {
+    match Digest::named_by(key) {
+        Some(named) if named != digest => Err(Error::new(
+            Word::Err,
+            format!("the key names another digest than the payload's, which is {}", digest.hex()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// `image:<digest>`, if the user may read and write it.
+pub fn computed_key(
+    ctx: &Context,
+    user: Option<&RedisString>,
+    digest: Digest,
+) -> Result<RedisString, Error> {
+    let name = format!("{}{}", settings::KEY_PREFIX.get(), digest.hex());
+    let key = RedisString::create_from_slice(std::ptr::null_mut(), name.as_bytes());
+    if user.is_some_and(|user| !request::may_use_key(ctx, user, &key)) {
+        let sentence = format!("this user has no permissions to access the key {name}");
+        return Err(Error::new(Word::NoPerm, sentence));
+    }
+    Ok(key)
+}
+
+/// The stored result, unless it is to be computed anew; errors are those of the key in any case.
+pub fn look_up(
+    ctx: &Context,
+    key: &RedisString,
+    model: &ServedModel,
+    digest: Digest,
+    refresh: bool,
+) -> Result<Option<RedisString>, Error> {
+    let stored = cache::look_up(ctx, key, model, Some(digest))?;
+    let stored = if refresh { None } else { stored };
+    if stored.is_none() {
+        model.metrics.misses.increment();
+    }
+    Ok(stored)
+}

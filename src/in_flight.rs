@@ -1,0 +1,424 @@
+//! What is under way: requests, the jobs they share, the clients that wait for them. The main
+//! thread's alone, so without a lock; nothing here calls the server but to hand over clients.
+//!
+//! A **request** is one accepted `IMAGE.RECOGNIZE`. First its payload may have to be hashed; then,
+//! if no result is stored, it belongs to a **job**, together with every other request for the same
+//! digest and model. A request ends with its job, even when its own client has left. Numbers of
+//! requests grow: of two on one key the larger is the newer.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use redis_module::RedisString;
+
+use crate::digest::Digest;
+use crate::error::{Error, Word};
+use crate::metrics::METRICS;
+use crate::models::ServedModel;
+use crate::queue::{self, JobId, Work};
+use crate::server::blocked::{Client, ClientId};
+use crate::server::payload::Payload;
+use crate::settings;
+
+/// Of two requests the larger is the newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(u64);
+
+/// A key in a database.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub db: i32,
+    pub key: Vec<u8>,
+}
+
+/// Where a request's result belongs.
+#[derive(Clone)]
+pub enum Target {
+    Named(Rc<Place>),
+    /// The form without a key, before the digest is known. The user's rights on the key that will
+    /// be computed are still to be checked.
+    Computed { db: i32, user: Option<Rc<RedisString>> },
+}
+
+/// A request under way.
+pub struct Request {
+    pub target: Target,
+    pub model: Arc<ServedModel>,
+    pub digest: Option<Digest>,
+    /// Whether the result is stored (`_RO` only reads).
+    pub writes: bool,
+    pub refresh: bool,
+    /// Time to live that the call gave.
+    pub ttl: Option<Duration>,
+    /// Wanted even if nobody waits: `NOWAIT`, or its client's time is over.
+    pub wanted: bool,
+    /// Whether another request's job serves it.
+    pub joined: bool,
+    pub accepted: Instant,
+    /// The client that sent it.
+    pub asker: Option<Waiter>,
+    /// Clients that wait for it by `IMAGE.GET … WAIT`.
+    pub watchers: Vec<Waiter>,
+    job: Option<JobId>,
+    /// Payload bytes that count as waiting because of it.
+    bytes: usize,
+}
+
+impl Request {
+    pub fn new(target: Target, model: Arc<ServedModel>, writes: bool) -> Request {
+        Request {
+            target,
+            model,
+            digest: None,
+            writes,
+            refresh: false,
+            ttl: None,
+            wanted: false,
+            joined: false,
+            accepted: Instant::now(),
+            asker: None,
+            watchers: Vec::new(),
+            job: None,
+            bytes: 0,
+        }
+    }
+
+    pub fn place(&self) -> Option<&Rc<Place>> {
+        match &self.target {
+            Target::Named(place) => Some(place),
+            Target::Computed { .. } => None,
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        !self.wanted && self.asker.is_none() && self.watchers.is_empty()
+    }
+}
+
+/// A client that waits for a request.
+pub struct Waiter {
+    pub client: Client,
+    pub shape: Shape,
+    /// `IMAGE.GET … SHA256`: only this picture's result will do.
+    pub digest: Option<Digest>,
+    pub timeout_ms: i64,
+    pub since: Instant,
+}
+
+/// How a client wants its reply.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shape {
+    pub top: Option<usize>,
+    pub with_meta: bool,
+}
+
+struct Job {
+    key: JobKey,
+    requests: Vec<RequestId>,
+}
+
+/// What makes two requests the same job. Models are told apart by their address, which a job keeps
+/// alive: a reloaded model is another one.
+type JobKey = (Digest, usize);
+
+fn job_key(digest: Digest, model: &Arc<ServedModel>) -> JobKey {
+    (digest, Arc::as_ptr(model) as usize)
+}
+
+/// What is remembered of a key while something is under way for it.
+#[derive(Default)]
+struct History {
+    /// Requests, and stores that were put off.
+    open: usize,
+    requests: Vec<RequestId>,
+    /// The newest request whose result the key holds.
+    newest: Option<(RequestId, Digest)>,
+}
+
+#[derive(Default)]
+pub struct InFlight {
+    last: u64,
+    requests: HashMap<RequestId, Request>,
+    jobs: HashMap<JobId, Job>,
+    job_ids: HashMap<JobKey, JobId>,
+    places: HashMap<Rc<Place>, History>,
+    clients: HashMap<ClientId, RequestId>,
+    bytes: usize,
+}
+
+thread_local! {
+    /// No destructor is wanted: at the process's end clients and strings are the server's matter.
+    static IN_FLIGHT: ManuallyDrop<RefCell<InFlight>> = ManuallyDrop::new(RefCell::default());
+}
+
+/// Lends what is under way. Not to be held over a call that may come back here: none of `server`'s
+/// functions that unblock clients does.
+pub fn with<T>(body: impl FnOnce(&mut InFlight) -> T) -> T {
+    IN_FLIGHT.with(|in_flight| body(&mut in_flight.borrow_mut()))
+}
+
+impl InFlight {
+    pub fn is_idle(&self) -> bool {
+        self.requests.is_empty() && self.places.is_empty()
+    }
+
+    /// Takes up a request, with the bytes of its payload.
+    pub fn accept(&mut self, request: Request, bytes: usize) -> Result<RequestId, Error> {
+        let limit = settings::queue_memory();
+        if self.bytes + bytes > limit {
+            METRICS.refused.increment();
+            return Err(Error::new(
+                Word::QueueFull,
+                format!(
+                    "{} bytes of payloads wait and {bytes} more would exceed {limit} (image.queue-memory, or a tenth of maxmemory); try again later",
+                    self.bytes
+                ),
+            ));
+        }
+        self.last += 1;
+        let id = RequestId(self.last);
+        if let Some(place) = request.place().cloned() {
+            self.open(id, place);
+        }
+        self.bytes += bytes;
+        self.requests.insert(id, Request { bytes, ..request });
+        self.publish();
+        Ok(id)
+    }
+
+    fn open(&mut self, id: RequestId, place: Rc<Place>) {
+        let history = self.places.entry(place).or_default();
+        history.open += 1;
+        history.requests.push(id);
+    }
+
+    /// Gives a request of the form without a key the place that its digest determines.
+    pub fn name(&mut self, id: RequestId, place: Rc<Place>) {
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.target = Target::Named(place.clone());
+            self.open(id, place);
+        }
+    }
+
+    pub fn get(&self, id: RequestId) -> Option<&Request> {
+        self.requests.get(&id)
+    }
+
+    /// Lets the request's own client wait for it.
+    pub fn attach_asker(&mut self, id: RequestId, waiter: Waiter) {
+        self.clients.insert(waiter.client.id(), id);
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.asker = Some(waiter);
+        }
+        self.publish();
+    }
+
+    /// Lets another client wait for it.
+    pub fn attach_watcher(&mut self, id: RequestId, waiter: Waiter) {
+        self.clients.insert(waiter.client.id(), id);
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.watchers.push(waiter);
+        }
+        self.publish();
+    }
+
+    /// The newest request on that key for that model, and for that digest if one is named.
+    pub fn newest_on(
+        &self,
+        place: &Place,
+        model: &Arc<ServedModel>,
+        digest: Option<Digest>,
+    ) -> Option<RequestId> {
+        let fits = |id: &&RequestId| {
+            self.requests.get(id).is_some_and(|request| {
+                // While it is hashed nobody knows; its end will tell.
+                let same = match (digest, request.digest) {
+                    (Some(wanted), Some(known)) => wanted == known,
+                    _ => true,
+                };
+                same && Arc::ptr_eq(&request.model, model)
+            })
+        };
+        self.places.get(place)?.requests.iter().rev().find(fits).copied()
+    }
+
+    /// Gives a request a job: one under way for the same digest and model, or a new one.
+    pub fn enqueue(
+        &mut self,
+        id: RequestId,
+        digest: Digest,
+        payload: Payload,
+    ) -> Result<(), Error> {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return Err(Error::new(Word::Failed, "the request is not known any more"));
+        };
+        request.digest = Some(digest);
+        let key = job_key(digest, &request.model);
+        if let Some(job_id) = self.job_ids.get(&key)
+            && let Some(job) = self.jobs.get_mut(job_id)
+        {
+            job.requests.push(id);
+            request.job = Some(*job_id);
+            request.joined = true;
+            request.model.metrics.joined.increment();
+            if request.asker.is_none() && request.wanted {
+                // NOWAIT: nobody holds this payload any more.
+                self.bytes -= std::mem::take(&mut request.bytes);
+            }
+            self.publish();
+            return Ok(());
+        }
+        let job_id = JobId(id.0);
+        let model = request.model.clone();
+        let work = Work { job: job_id, model, payload, queued: Instant::now() };
+        if queue::push(work).is_err() {
+            METRICS.refused.increment();
+            let length = settings::queue_length();
+            return Err(Error::new(
+                Word::QueueFull,
+                format!("{length} jobs wait already (image.queue-length); try again later"),
+            ));
+        }
+        request.job = Some(job_id);
+        self.job_ids.insert(key, job_id);
+        self.jobs.insert(job_id, Job { key, requests: vec![id] });
+        Ok(())
+    }
+
+    /// Takes all requests of a job that has ended, oldest first. Their places stay open until
+    /// [`InFlight::close`].
+    pub fn take_job(&mut self, id: JobId) -> Vec<(RequestId, Request)> {
+        let Some(job) = self.jobs.remove(&id) else { return Vec::new() };
+        self.job_ids.remove(&job.key);
+        let mut requests: Vec<_> =
+            job.requests.iter().filter_map(|id| Some((*id, self.take(*id)?))).collect();
+        requests.sort_by_key(|(id, _)| *id);
+        requests
+    }
+
+    /// Takes a request that has ended. Its place stays open until [`InFlight::close`].
+    pub fn take(&mut self, id: RequestId) -> Option<Request> {
+        let request = self.requests.remove(&id)?;
+        self.bytes -= request.bytes;
+        if let Some(place) = request.place()
+            && let Some(history) = self.places.get_mut(place)
+        {
+            history.requests.retain(|other| *other != id);
+        }
+        for waiter in request.asker.iter().chain(&request.watchers) {
+            self.clients.remove(&waiter.client.id());
+        }
+        self.publish();
+        Some(request)
+    }
+
+    /// Keeps a place open for a store that was put off.
+    pub fn hold_open(&mut self, place: &Rc<Place>) {
+        self.places.entry(place.clone()).or_default().open += 1;
+    }
+
+    /// Says that nothing more will happen at the place on behalf of one request.
+    pub fn close(&mut self, place: &Place) {
+        let Some(history) = self.places.get_mut(place) else { return };
+        history.open = history.open.saturating_sub(1);
+        if history.open == 0 {
+            self.places.remove(place);
+        }
+    }
+
+    /// Whether the key holds the result of a newer request for another picture.
+    pub fn is_superseded(&self, place: &Place, id: RequestId, digest: Digest) -> bool {
+        let newest = self.places.get(place).and_then(|history| history.newest);
+        newest.is_some_and(|(newer, other)| newer > id && other != digest)
+    }
+
+    /// Notes whose result the key holds now.
+    pub fn note_stored(&mut self, place: &Place, id: RequestId, digest: Digest) {
+        if let Some(history) = self.places.get_mut(place) {
+            let newer = history.newest.is_some_and(|(other, _)| other > id);
+            if !newer {
+                history.newest = Some((id, digest));
+            }
+        }
+    }
+
+    /// Notes that a request made just now found its result stored: what began earlier on this key
+    /// is older.
+    pub fn note_hit(&mut self, place: &Place, digest: Digest) {
+        if !self.places.is_empty() && self.places.contains_key(place) {
+            self.last += 1;
+            self.note_stored(place, RequestId(self.last), digest);
+        }
+    }
+
+    /// A client's time is over: gives it back. Its request goes on.
+    pub fn timed_out(&mut self, id: ClientId) -> Option<Waiter> {
+        let (request_id, waiter, was_asker) = self.remove_waiter(id)?;
+        if was_asker && let Some(request) = self.requests.get_mut(&request_id) {
+            request.wanted = true;
+        }
+        self.release_joined(request_id);
+        self.publish();
+        Some(waiter)
+    }
+
+    /// A client has gone: gives it back. What nobody wants any more is dropped, if it has not begun.
+    pub fn disconnected(&mut self, id: ClientId) -> Option<Waiter> {
+        let (request_id, waiter, _) = self.remove_waiter(id)?;
+        self.release_joined(request_id);
+        self.drop_if_abandoned(request_id);
+        self.publish();
+        Some(waiter)
+    }
+
+    fn remove_waiter(&mut self, id: ClientId) -> Option<(RequestId, Waiter, bool)> {
+        let request_id = self.clients.remove(&id)?;
+        let request = self.requests.get_mut(&request_id)?;
+        if request.asker.as_ref().is_some_and(|waiter| waiter.client.id() == id) {
+            return Some((request_id, request.asker.take()?, true));
+        }
+        let position = request.watchers.iter().position(|waiter| waiter.client.id() == id)?;
+        Some((request_id, request.watchers.swap_remove(position), false))
+    }
+
+    /// A client that does not wait any more has given its payload back, unless the job reads it.
+    fn release_joined(&mut self, id: RequestId) {
+        if let Some(request) = self.requests.get_mut(&id)
+            && request.joined
+            && request.asker.is_none()
+        {
+            self.bytes -= std::mem::take(&mut request.bytes);
+        }
+    }
+
+    fn drop_if_abandoned(&mut self, id: RequestId) {
+        let Some(job_id) = self.requests.get(&id).and_then(|request| request.job) else { return };
+        let Some(job) = self.jobs.get(&job_id) else { return };
+        let abandoned = |id: &RequestId| self.requests.get(id).is_none_or(Request::is_abandoned);
+        if !job.requests.iter().all(abandoned) || queue::take_back(job_id).is_none() {
+            return;
+        }
+        METRICS.dropped.increment();
+        for (_, request) in self.take_job(job_id) {
+            if let Some(place) = request.place() {
+                self.close(place);
+            }
+        }
+    }
+
+    /// Whether nobody wants a request any more; asked before its job begins.
+    pub fn is_abandoned(&self, id: RequestId) -> bool {
+        self.requests.get(&id).is_none_or(Request::is_abandoned)
+    }
+
+    fn publish(&self) {
+        METRICS.queue_bytes.store(self.bytes as u64, Relaxed);
+        METRICS.waiting_clients.store(self.clients.len() as u64, Relaxed);
+        METRICS.requests.store(self.requests.len() as u64, Relaxed);
+    }
+}

@@ -1,0 +1,155 @@
+//! The models of this node: loaded from `models-path` at start, looked up by every request.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::RwLock;
+
+use crate::error::{Error, Word, quoted};
+use crate::metrics::ModelMetrics;
+use crate::recognition::Recognizer;
+use crate::server::log;
+
+/// A model that can be asked.
+pub struct ServedModel {
+    pub recognizer: Recognizer,
+    /// The field of its results, `name@version`.
+    pub field: CString,
+    pub metrics: ModelMetrics,
+}
+
+impl ServedModel {
+    fn new(recognizer: Recognizer) -> ServedModel {
+        let field = format!("{}@{}", recognizer.name(), recognizer.version());
+        // A name has no NUL (`Folder::is_name`), a version is hex digits.
+        let field = CString::new(field).unwrap_or_default();
+        ServedModel { recognizer, field, metrics: ModelMetrics::default() }
+    }
+}
+
+/// One folder of `models-path`.
+pub struct Entry {
+    pub name: String,
+    /// The model, or why it cannot be used.
+    pub state: Result<Arc<ServedModel>, String>,
+}
+
+#[derive(Default)]
+struct Registry {
+    path: PathBuf,
+    entries: Vec<Entry>,
+}
+
+/// Written once, when the module loads.
+static REGISTRY: RwLock<Option<Registry>> = RwLock::new(None);
+
+/// Loads every folder of `path`, several at a time, and says in the log what became of each.
+pub fn load_all(path: &Path) {
+    let mut folders: Vec<PathBuf> = match std::fs::read_dir(path) {
+        Ok(entries) => entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.is_dir() && !is_hidden(path))
+            .collect(),
+        Err(error) => {
+            log::warning(&format!("no models: {}: {error}", path.display()));
+            Vec::new()
+        }
+    };
+    folders.sort();
+    let entries = std::thread::scope(|scope| {
+        let loading: Vec<_> =
+            folders.iter().map(|folder| scope.spawn(|| load(folder))).collect();
+        loading
+            .into_iter()
+            .zip(&folders)
+            .map(|(thread, folder)| {
+                thread.join().unwrap_or_else(|_| Entry {
+                    name: folder_name(folder),
+                    state: Err("loading it panicked".to_owned()),
+                })
+            })
+            .collect()
+    });
+    *REGISTRY.write() = Some(Registry { path: path.to_owned(), entries });
+}
+
+/// Forgets the models, at unload.
+pub fn forget_all() {
+    *REGISTRY.write() = None;
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+fn folder_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn load(folder: &Path) -> Entry {
+    let start = Instant::now();
+    let name = folder_name(folder);
+    match Recognizer::load(folder) {
+        Ok(recognizer) => {
+            log::notice(&format!(
+                "model {}@{}: {}, {}, {:.1} MB, loaded in {} ms",
+                recognizer.name(),
+                recognizer.version(),
+                recognizer.task(),
+                recognizer.engine(),
+                recognizer.memory() as f64 / 1e6,
+                start.elapsed().as_millis()
+            ));
+            Entry { name, state: Ok(Arc::new(ServedModel::new(recognizer))) }
+        }
+        Err(error) => {
+            log::warning(&format!("model {name} cannot be loaded: {error}"));
+            Entry { name, state: Err(error.0) }
+        }
+    }
+}
+
+/// The model of that name, or `NOMODEL` with the reason.
+pub fn find(name: &str) -> Result<Arc<ServedModel>, Error> {
+    let registry = REGISTRY.read();
+    let entry = registry
+        .as_ref()
+        .and_then(|registry| registry.entries.iter().find(|entry| entry.name == name));
+    match entry {
+        Some(Entry { state: Ok(model), .. }) => Ok(model.clone()),
+        Some(Entry { state: Err(reason), .. }) => Err(Error::new(
+            Word::NoModel,
+            format!("model {} could not be loaded: {reason}", quoted(name.as_bytes())),
+        )),
+        None => {
+            let path = registry.as_ref().map(|registry| registry.path.clone()).unwrap_or_default();
+            Err(Error::new(
+                Word::NoModel,
+                format!(
+                    "there is no model {} in {}; IMAGE.MODELS lists what there is",
+                    quoted(name.as_bytes()),
+                    path.display()
+                ),
+            ))
+        }
+    }
+}
+
+/// Whether the models are loaded and one has this name. Before they are, nobody knows.
+pub fn is_unknown(name: &str) -> bool {
+    let registry = REGISTRY.read();
+    registry
+        .as_ref()
+        .is_some_and(|registry| !registry.entries.iter().any(|entry| entry.name == name))
+}
+
+/// Hands every entry to `visit`; never waits, as INFO in a crash report must not.
+pub fn for_each(mut visit: impl FnMut(&Entry)) {
+    if let Some(registry) = REGISTRY.try_read()
+        && let Some(registry) = registry.as_ref()
+    {
+        registry.entries.iter().for_each(&mut visit);
+    }
+}

@@ -1,0 +1,355 @@
+//! The bounded queue, the workers, and how their work comes back.
+//!
+//! # Threads
+//!
+//! Three kinds of threads, and what each may touch:
+//!
+//! - The **main thread** is the server's. It alone touches the keyspace, clients, strings' reference
+//!   counts, and [`crate::in_flight`], which needs no lock for that reason. It hashes payloads up to
+//!   `image.hash-inline`, looks up, queues, stores, replies; nothing there takes longer than that.
+//! - One **hasher** hashes larger payloads, so that they wait for no inference, and hits among them
+//!   neither.
+//! - The **workers** (`image.threads`) decode and infer, each on one core at lower priority. More
+//!   threads within one inference and batches were measured: both are slower.
+//!
+//! Work travels by ownership. A [`Work`] carries its payload (a held argument, not a copy) to the
+//! thread and back in a [`Done`]; nobody else can reach it meanwhile, so there is nothing to lock
+//! and nothing that dangles, whatever becomes of the client. Finished work is put into one mailbox,
+//! and only the first into an empty mailbox wakes the main thread: many jobs, one wake-up.
+//!
+//! Two locks exist, each held for a push or a pop, never over work: the queue's and the mailbox's.
+//! A thread that waits holds none.
+//!
+//! What was rejected:
+//!
+//! - `ThreadSafeContext` and calling the keyspace from a worker: both abort real servers
+//!   (`server::main_thread`).
+//! - A reply from the worker through the blocked client's private data, stored in the reply
+//!   callback: it is not called when the client has left, and the result would be lost.
+//! - A thread pool of a crate (rayon): it does not know how to drop work that nobody waits for any
+//!   more, to bound its queue, or to refuse to be unloaded while it runs.
+//! - Sharing jobs between threads behind `Arc<Mutex<_>>`: two owners of a client that must be
+//!   unblocked exactly once.
+//!
+//! # Who waits for whom
+//!
+//! Nobody on the main thread waits for a worker, but for two moments: the server's end (two seconds
+//! at most, for running inference) and an unload (refused unless every thread is idle, so that
+//! joining them takes no time).
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::digest::Digest;
+use crate::error::{Error, Word};
+use crate::in_flight::RequestId;
+use crate::metrics::METRICS;
+use crate::models::ServedModel;
+use crate::recognition::Scratch;
+use crate::server::payload::Payload;
+use crate::server::{log, main_thread, thread as our_thread};
+use crate::settings;
+
+/// Decoders and engines recurse; the default of 2 MiB is for programs that trust their input.
+const STACK_SIZE: usize = 16 << 20;
+
+/// One recognition to do.
+pub struct Work {
+    pub job: JobId,
+    pub model: Arc<ServedModel>,
+    pub payload: Payload,
+    pub queued: Instant,
+}
+
+/// Tells one job from another; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JobId(pub u64);
+
+/// What comes back to the main thread.
+pub enum Done {
+    Hashed { request: RequestId, payload: Payload, digest: Digest },
+    Recognized { job: JobId, payload: Payload, outcome: Result<Arc<str>, Error> },
+}
+
+struct State {
+    jobs: VecDeque<Work>,
+    hashes: VecDeque<(RequestId, Payload)>,
+    /// No more work is begun.
+    closed: bool,
+    running: usize,
+    /// Workers up to this number go on; the others end.
+    wanted: usize,
+    /// Which workers have not ended, by their number.
+    alive: Vec<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+static STATE: Mutex<State> = Mutex::new(State {
+    jobs: VecDeque::new(),
+    hashes: VecDeque::new(),
+    closed: true,
+    running: 0,
+    wanted: 0,
+    alive: Vec::new(),
+    threads: Vec::new(),
+});
+static JOB_ADDED: Condvar = Condvar::new();
+static HASH_ADDED: Condvar = Condvar::new();
+static JOB_ENDED: Condvar = Condvar::new();
+
+struct Mailbox {
+    done: Vec<Done>,
+    deliver: fn(Vec<Done>),
+}
+
+static MAILBOX: Mutex<Mailbox> = Mutex::new(Mailbox { done: Vec::new(), deliver: |_| () });
+
+/// Starts the threads. `deliver` is called on the main thread with what they have done.
+pub fn start(deliver: fn(Vec<Done>)) -> Result<(), String> {
+    MAILBOX.lock().deliver = deliver;
+    STATE.lock().closed = false;
+    let hasher = spawn("image-hash", hash_until_closed)
+        .map_err(|error| format!("cannot start the hashing thread: {error}"))?;
+    STATE.lock().threads.push(hasher);
+    set_workers(settings::threads());
+    if !STATE.lock().alive.contains(&true) {
+        return Err("cannot start a worker thread".to_owned());
+    }
+    Ok(())
+}
+
+/// Changes the number of workers. One that is too many ends after its job.
+pub fn set_workers(wanted: usize) {
+    let mut state = STATE.lock();
+    if state.closed {
+        return;
+    }
+    state.wanted = wanted;
+    if state.alive.len() < wanted {
+        state.alive.resize(wanted, false);
+    }
+    for number in 0..wanted {
+        if state.alive[number] {
+            continue;
+        }
+        match spawn("image-worker", move || work_until_closed(number)) {
+            Ok(thread) => {
+                state.alive[number] = true;
+                state.threads.push(thread);
+            }
+            Err(error) => log::warning(&format!("cannot start worker {number}: {error}")),
+        }
+    }
+    state.threads.retain(|thread| !thread.is_finished());
+    drop(state);
+    JOB_ADDED.notify_all();
+}
+
+/// The number of workers that have not ended.
+pub fn workers() -> usize {
+    STATE.try_lock().map_or(0, |state| state.alive.iter().filter(|alive| **alive).count())
+}
+
+/// Queues a job, or gives it back if the queue is full or closed.
+pub fn push(work: Work) -> Result<(), Work> {
+    let mut state = STATE.lock();
+    if state.closed || state.jobs.len() >= settings::queue_length() {
+        return Err(work);
+    }
+    state.jobs.push_back(work);
+    METRICS.queue_length.store(state.jobs.len() as u64, Relaxed);
+    drop(state);
+    JOB_ADDED.notify_one();
+    Ok(())
+}
+
+/// Takes back a job that has not begun.
+pub fn take_back(job: JobId) -> Option<Work> {
+    let mut state = STATE.lock();
+    let position = state.jobs.iter().position(|work| work.job == job)?;
+    let work = state.jobs.remove(position);
+    METRICS.queue_length.store(state.jobs.len() as u64, Relaxed);
+    work
+}
+
+/// Has a payload hashed. Payloads of requests under way are bounded by `image.queue-memory`.
+pub fn push_hash(request: RequestId, payload: Payload) {
+    STATE.lock().hashes.push_back((request, payload));
+    HASH_ADDED.notify_one();
+}
+
+/// Begins no more work and waits for what runs, but not longer than that.
+pub fn close(wait: Duration) {
+    let deadline = Instant::now() + wait;
+    let mut state = STATE.lock();
+    state.closed = true;
+    JOB_ADDED.notify_all();
+    HASH_ADDED.notify_all();
+    while state.running > 0 {
+        if JOB_ENDED.wait_until(&mut state, deadline).timed_out() {
+            return;
+        }
+    }
+}
+
+/// Ends idle threads, at unload.
+pub fn stop() {
+    close(Duration::ZERO);
+    let threads = std::mem::take(&mut STATE.lock().threads);
+    for thread in threads {
+        if thread.join().is_err() {
+            log::warning("a thread had panicked");
+        }
+    }
+    let mut state = STATE.lock();
+    state.alive.clear();
+    state.wanted = 0;
+}
+
+/// Delivers what lies in the mailbox now; on the main thread.
+pub fn deliver() {
+    let (done, deliver) = {
+        let mut mailbox = MAILBOX.lock();
+        (std::mem::take(&mut mailbox.done), mailbox.deliver)
+    };
+    deliver(done);
+}
+
+fn post(done: Done) {
+    let mut mailbox = MAILBOX.lock();
+    mailbox.done.push(done);
+    let first = mailbox.done.len() == 1;
+    drop(mailbox);
+    if first {
+        main_thread::run_soon(deliver);
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).stack_size(STACK_SIZE).spawn(move || {
+        our_thread::block_signals();
+        our_thread::use_all_cores();
+        body();
+    })
+}
+
+fn hash_until_closed() {
+    loop {
+        let (request, payload) = {
+            let mut state = STATE.lock();
+            loop {
+                if state.closed {
+                    return;
+                }
+                match state.hashes.pop_front() {
+                    Some(task) => break task,
+                    None => HASH_ADDED.wait(&mut state),
+                }
+            }
+        };
+        let digest = Digest::of(payload.bytes());
+        post(Done::Hashed { request, payload, digest });
+    }
+}
+
+fn work_until_closed(number: usize) {
+    let mut scratch = Scratch::default();
+    let mut nice = 0;
+    while let Some(work) = next_job(number) {
+        let wanted_nice = settings::nice();
+        if nice != wanted_nice {
+            // Going back to a higher priority needs a privilege that the server may not have.
+            let _ = our_thread::set_nice(wanted_nice);
+            nice = wanted_nice;
+        }
+        let Work { job, model, payload, queued } = work;
+        let started = Instant::now();
+        model.metrics.queue_wait.record(started - queued);
+        let outcome = recognize(&model, &payload, &mut scratch);
+        match &outcome {
+            Ok(_) => model.metrics.computed(started.elapsed()),
+            Err(error) => {
+                model.metrics.failed.increment();
+                if error.word == Word::BadImage {
+                    METRICS.bad_images.increment();
+                }
+            }
+        }
+        post(Done::Recognized { job, payload, outcome });
+        job_ended();
+    }
+}
+
+fn next_job(number: usize) -> Option<Work> {
+    let mut state = STATE.lock();
+    loop {
+        if state.closed || number >= state.wanted {
+            state.alive[number] = false;
+            return None;
+        }
+        if let Some(work) = state.jobs.pop_front() {
+            state.running += 1;
+            METRICS.queue_length.store(state.jobs.len() as u64, Relaxed);
+            METRICS.busy_workers.store(state.running as u64, Relaxed);
+            return Some(work);
+        }
+        JOB_ADDED.wait(&mut state);
+    }
+}
+
+fn job_ended() {
+    let mut state = STATE.lock();
+    state.running -= 1;
+    METRICS.busy_workers.store(state.running as u64, Relaxed);
+    drop(state);
+    JOB_ENDED.notify_all();
+}
+
+fn recognize(
+    model: &ServedModel,
+    payload: &Payload,
+    scratch: &mut Scratch,
+) -> Result<Arc<str>, Error> {
+    let run = || {
+        #[cfg(feature = "test-switches")]
+        test_switches::obey(payload.bytes());
+        model.recognizer.recognize(payload.bytes(), &settings::decode_limits(), scratch)
+    };
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(result)) => Ok(result.into()),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => {
+            // Whatever the buffers hold now, nobody relies on it.
+            *scratch = Scratch::default();
+            log::warning("a panic was caught in a worker; please report it with its backtrace");
+            Err(Error::new(Word::Failed, "the recognition panicked; the server's log has more"))
+        }
+    }
+}
+
+/// What the test suite plants in a worker, through the last bytes of a payload.
+#[cfg(feature = "test-switches")]
+mod test_switches {
+    use std::time::Duration;
+
+    pub fn obey(payload: &[u8]) {
+        let Some(switch) = payload.strip_suffix(b"#") else { return };
+        let Some(start) = switch.iter().rposition(|byte| *byte == b'#') else { return };
+        match std::str::from_utf8(&switch[start + 1..]) {
+            Ok("test:panic") => panic!("planted by the test suite"),
+            Ok(text) => {
+                if let Some(milliseconds) = text.strip_prefix("test:sleep=") {
+                    let milliseconds = milliseconds.parse().unwrap_or(0);
+                    std::thread::sleep(Duration::from_millis(milliseconds));
+                }
+            }
+            Err(_) => (),
+        }
+    }
+}

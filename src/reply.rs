@@ -1,0 +1,46 @@
+//! What the module's commands answer.
+
+use std::sync::Arc;
+
+use redis_module::RedisString;
+
+use crate::error::Error;
+
+pub enum Reply {
+    /// A result's JSON text.
+    Text(Arc<str>),
+    /// The same, as the server holds it.
+    Stored(RedisString),
+    Nil,
+    Status(&'static str),
+    /// A result with what is known about it.
+    Meta(Box<Meta>),
+    Models(Vec<Model>),
+    Error(Error),
+}
+
+/// `WITHMETA`.
+pub struct Meta {
+    /// `stored`, `computed` or `joined`.
+    pub source: &'static str,
+    pub sha256: String,
+    pub model: String,
+    pub version: String,
+    /// From the request's acceptance to its reply.
+    pub milliseconds: f64,
+    pub result: Arc<str>,
+}
+
+/// One line of `IMAGE.MODELS`. What an unloadable model does not have is empty.
+pub struct Model {
+    pub name: String,
+    /// `ready` or `failed`.
+    pub state: &'static str,
+    pub task: String,
+    pub version: String,
+    pub engine: String,
+    pub files: Vec<String>,
+    /// Bytes of weights.
+    pub memory: usize,
+    pub error: String,
+}

@@ -1,0 +1,139 @@
+//! Clients that wait.
+//!
+//! Whoever blocks a client must unblock it exactly once, whatever became of it; so a [`Client`] is
+//! not `Clone`, and unblocking consumes it. The server may end the wait first: by a time-out (or
+//! `CLIENT UNBLOCK`), by a disconnection, by a demotion. It says so through [`Waiting`], on the main
+//! thread; the handle stays valid until we unblock it even then. The reply is sent later, by the
+//! server, in `on_reply`; if the client has left meanwhile, the reply is only freed.
+
+use std::os::raw::{c_int, c_void};
+use std::ptr::null_mut;
+
+use redis_module::{Context, raw};
+
+use super::{guard, reply};
+use crate::error::{Error, Word};
+use crate::reply::Reply;
+
+/// Tells one waiting client from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientId(usize);
+
+/// A client that waits.
+#[must_use = "a client that is not unblocked waits for ever"]
+pub struct Client(*mut raw::RedisModuleBlockedClient);
+
+/// What happens when the server ends a wait.
+pub trait Waiting: 'static {
+    /// The time is over, or somebody unblocked the client: the reply to give, and the client, if it
+    /// is still ours to unblock.
+    fn timed_out(id: ClientId) -> (Reply, Option<Client>);
+    /// The client has gone, or was unblocked by a change of role; gives it back if it is still ours.
+    fn disconnected(id: ClientId) -> Option<Client>;
+}
+
+/// Blocks the context's client. Only where blocking is allowed (`ContextFlags::DENY_BLOCKING`).
+pub fn block<W: Waiting>(ctx: &Context, timeout_ms: i64) -> Client {
+    let block = api!(RedisModule_BlockClient);
+    let set_disconnect = api!(RedisModule_SetDisconnectCallback);
+    let start_clock = api!(RedisModule_BlockedClientMeasureTimeStart);
+    // SAFETY: the context of a running command; the callbacks are functions that live as long as the
+    // module, which the server refuses to unload while clients are blocked.
+    unsafe {
+        let handle = block(
+            ctx.ctx,
+            Some(on_reply),
+            Some(on_timeout::<W>),
+            Some(on_free),
+            timeout_ms,
+        );
+        set_disconnect(handle, Some(on_disconnect::<W>));
+        start_clock(handle);
+        Client(handle)
+    }
+}
+
+impl Client {
+    pub fn id(&self) -> ClientId {
+        ClientId(self.0 as usize)
+    }
+
+    /// Ends the wait with this reply.
+    pub fn unblock(self, reply: Reply) {
+        let end = api!(RedisModule_BlockedClientMeasureTimeEnd);
+        let unblock = api!(RedisModule_UnblockClient);
+        let reply = Box::into_raw(Box::new(reply));
+        // SAFETY: the handle is valid until it is unblocked, and `self` is consumed: it is unblocked
+        // once. The reply belongs to `on_free` from here on.
+        unsafe {
+            end(self.0);
+            unblock(self.0, reply.cast::<c_void>());
+        }
+    }
+
+    /// Gives back the handle of a client that has its reply already, or has gone.
+    fn release(self) {
+        let unblock = api!(RedisModule_UnblockClient);
+        // SAFETY: as in `unblock`; the server calls no reply callback for a client that has gone.
+        unsafe { unblock(self.0, null_mut()) };
+    }
+}
+
+extern "C" fn on_reply(
+    ctx: *mut raw::RedisModuleCtx,
+    _argv: *mut *mut raw::RedisModuleString,
+    _argc: c_int,
+) -> c_int {
+    guard("a reply", (), || {
+        let context = Context::new(ctx);
+        let private_data = api!(RedisModule_GetBlockedClientPrivateData);
+        // SAFETY: in a reply callback; what `unblock` was given, or null.
+        let found = unsafe { private_data(ctx).cast::<Reply>().as_ref() };
+        match found {
+            Some(found) => reply::send(&context, found),
+            None => {
+                let lost = Error::new(Word::Failed, "the request ended without a result");
+                reply::send(&context, &Reply::Error(lost));
+            }
+        }
+    });
+    raw::REDISMODULE_OK as c_int
+}
+
+extern "C" fn on_timeout<W: Waiting>(
+    ctx: *mut raw::RedisModuleCtx,
+    _argv: *mut *mut raw::RedisModuleString,
+    _argc: c_int,
+) -> c_int {
+    guard("a time-out", (), || {
+        let handle = api!(RedisModule_GetBlockedClientHandle);
+        // SAFETY: in a time-out callback, where the server knows the handle.
+        let id = ClientId(unsafe { handle(ctx) } as usize);
+        let (answer, client) = W::timed_out(id);
+        reply::send(&Context::new(ctx), &answer);
+        if let Some(client) = client {
+            client.release();
+        }
+    });
+    raw::REDISMODULE_OK as c_int
+}
+
+unsafe extern "C" fn on_disconnect<W: Waiting>(
+    _ctx: *mut raw::RedisModuleCtx,
+    handle: *mut raw::RedisModuleBlockedClient,
+) {
+    guard("a disconnection", (), || {
+        if let Some(client) = W::disconnected(ClientId(handle as usize)) {
+            client.release();
+        }
+    });
+}
+
+unsafe extern "C" fn on_free(_ctx: *mut raw::RedisModuleCtx, reply: *mut c_void) {
+    guard("freeing a reply", (), || {
+        if !reply.is_null() {
+            // SAFETY: comes from `Box::into_raw` in `unblock`, and the server calls this once.
+            drop(unsafe { Box::from_raw(reply.cast::<Reply>()) });
+        }
+    });
+}

@@ -1,0 +1,170 @@
+//! Tells the server what a command is: `COMMAND DOCS`, its key specification, its ACL categories.
+
+use std::ffi::CStr;
+use std::os::raw::{c_char, c_int};
+use std::ptr::{null, null_mut};
+
+use redis_module::{Context, raw};
+
+/// A command's documentation.
+pub struct Command {
+    pub name: &'static CStr,
+    pub summary: &'static CStr,
+    pub complexity: &'static CStr,
+    pub arity: i32,
+    pub key: KeyUse,
+    /// ACL categories, for servers that let a module set them.
+    pub categories: &'static CStr,
+    pub arguments: &'static [Argument],
+}
+
+/// What the command does with the key that is its first argument.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum KeyUse {
+    None,
+    /// `incomplete`: there is a form of the command without a key.
+    ReadWrite {
+        incomplete: bool,
+    },
+    ReadOnly {
+        incomplete: bool,
+    },
+}
+
+pub struct Argument {
+    pub name: &'static CStr,
+    pub kind: ArgumentKind,
+    /// The word that introduces the argument.
+    pub token: Option<&'static CStr>,
+    pub optional: bool,
+}
+
+#[derive(Clone, Copy)]
+pub enum ArgumentKind {
+    Key,
+    String,
+    Integer,
+    /// The token alone.
+    Token,
+    OneOf(&'static [Argument]),
+}
+
+const SINCE: &CStr = c"0.1.0";
+
+static LAYOUT: raw::RedisModuleCommandInfoVersion = raw::RedisModuleCommandInfoVersion {
+    version: 1,
+    sizeof_historyentry: size_of::<raw::RedisModuleCommandHistoryEntry>(),
+    sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
+    sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
+};
+
+/// Registers the documentation of a command that exists already; only while the module loads.
+pub fn describe(ctx: &Context, command: &Command) -> Result<(), &'static str> {
+    let get_command = api!(RedisModule_GetCommand);
+    let set_info = api!(RedisModule_SetCommandInfo);
+    // SAFETY: while loading, with a name that ends in NUL.
+    let handle = unsafe { get_command(ctx.ctx, command.name.as_ptr()) };
+    if handle.is_null() {
+        return Err("the server does not know the command");
+    }
+    let mut key_specs = key_specs(command.key);
+    // The server copies what it reads; the lists of sub-arguments must live until then.
+    let mut kept = Vec::new();
+    let mut arguments = argument_list(command.arguments, &mut kept);
+    let info = raw::RedisModuleCommandInfo {
+        version: &LAYOUT,
+        summary: command.summary.as_ptr(),
+        complexity: command.complexity.as_ptr(),
+        since: SINCE.as_ptr(),
+        history: null_mut(),
+        tips: null(),
+        arity: command.arity,
+        key_specs: key_specs.as_mut_ptr(),
+        args: arguments.as_mut_ptr(),
+    };
+    // SAFETY: every list ends with a zeroed element, every string in NUL, and all of them outlive
+    // the call, which copies them.
+    if unsafe { set_info(handle, &info) } != raw::REDISMODULE_OK as c_int {
+        return Err("the server refused the documentation");
+    }
+    set_categories(handle, command.categories);
+    Ok(())
+}
+
+/// Redis 7.0 knows no categories for a module's commands.
+fn set_categories(handle: *mut raw::RedisModuleCommand, categories: &CStr) {
+    // SAFETY: as in `api!`; the function is newer than what the module demands.
+    let Some(set) = (unsafe { raw::RedisModule_SetCommandACLCategories }) else { return };
+    // SAFETY: the handle of a command of this module, while loading.
+    unsafe { set(handle, categories.as_ptr()) };
+}
+
+fn key_specs(key: KeyUse) -> [raw::RedisModuleCommandKeySpec; 2] {
+    // SAFETY: a struct of numbers, pointers and unions of numbers; zeros mean the end of the list.
+    let mut specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
+    let (flags, incomplete) = match key {
+        KeyUse::None => return specs,
+        KeyUse::ReadWrite { incomplete } => {
+            let access = raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_UPDATE;
+            (raw::REDISMODULE_CMD_KEY_RW | access, incomplete)
+        }
+        KeyUse::ReadOnly { incomplete } => {
+            (raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS, incomplete)
+        }
+    };
+    specs[0].flags = u64::from(flags);
+    if incomplete {
+        specs[0].flags |= u64::from(raw::REDISMODULE_CMD_KEY_INCOMPLETE);
+    }
+    specs[0].begin_search_type =
+        raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+    specs[0].bs.index.pos = 1;
+    specs[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+    specs[0].fk.range =
+        raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 { lastkey: 0, keystep: 1, limit: 0 };
+    specs
+}
+
+fn argument_list(
+    arguments: &[Argument],
+    kept: &mut Vec<Vec<raw::RedisModuleCommandArg>>,
+) -> Vec<raw::RedisModuleCommandArg> {
+    let mut list: Vec<_> = arguments.iter().map(|argument| to_raw(argument, kept)).collect();
+    // SAFETY: a struct of numbers and pointers; zeros mean the end of the list.
+    list.push(unsafe { std::mem::zeroed() });
+    list
+}
+
+fn to_raw(
+    argument: &Argument,
+    kept: &mut Vec<Vec<raw::RedisModuleCommandArg>>,
+) -> raw::RedisModuleCommandArg {
+    let mut subargs = null_mut();
+    let type_ = match argument.kind {
+        ArgumentKind::Key => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
+        ArgumentKind::String => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
+        ArgumentKind::Integer => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
+        ArgumentKind::Token => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
+        ArgumentKind::OneOf(choices) => {
+            let mut list = argument_list(choices, kept);
+            subargs = list.as_mut_ptr();
+            // Moving the Vec does not move what it points to.
+            kept.push(list);
+            raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF
+        }
+    };
+    let is_key = matches!(argument.kind, ArgumentKind::Key);
+    let optional = if argument.optional { raw::REDISMODULE_CMD_ARG_OPTIONAL } else { 0 };
+    raw::RedisModuleCommandArg {
+        name: argument.name.as_ptr(),
+        type_,
+        key_spec_index: if is_key { 0 } else { -1 },
+        token: argument.token.map_or(null::<c_char>(), CStr::as_ptr),
+        summary: null(),
+        since: null(),
+        flags: optional as c_int,
+        deprecated_since: null(),
+        subargs,
+        display_text: null(),
+    }
+}

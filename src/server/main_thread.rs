@@ -1,0 +1,101 @@
+//! From a thread back to the main thread, which alone touches the keyspace.
+//!
+//! `RedisModule_EventLoopAddOneShot` is the one call of the API used off the main thread. What was
+//! rejected: `ThreadSafeContext` (its lock makes and frees a client off-thread, which aborts servers
+//! with io-threads) and calling the keyspace from a worker under the lock (aborts Redis 8).
+
+use std::os::raw::{c_int, c_void};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use redis_module::{Context, ContextFlags, raw};
+
+use super::{guard, log};
+
+/// The context for work that no client asked for. The main thread's alone.
+static DETACHED: AtomicPtr<raw::RedisModuleCtx> = AtomicPtr::new(null_mut());
+
+/// One-shots and timers that the server still has to call: the code must not be unloaded before.
+static OUTSTANDING: AtomicUsize = AtomicUsize::new(0);
+
+/// To be called at load.
+pub fn start(ctx: &Context) {
+    let detached = api!(RedisModule_GetDetachedThreadSafeContext);
+    // SAFETY: the context of the loading module.
+    DETACHED.store(unsafe { detached(ctx.ctx) }, Ordering::Release);
+}
+
+/// To be called at unload, when nothing is outstanding.
+pub fn stop() {
+    let detached = DETACHED.swap(null_mut(), Ordering::AcqRel);
+    if !detached.is_null() {
+        let free = api!(RedisModule_FreeThreadSafeContext);
+        // SAFETY: made by `start`, not used any more.
+        unsafe { free(detached) };
+    }
+}
+
+pub fn outstanding() -> usize {
+    OUTSTANDING.load(Ordering::Acquire)
+}
+
+/// The main thread's context for work that no client asked for. Its database is whatever was
+/// selected last.
+pub fn context() -> Context {
+    Context::new(DETACHED.load(Ordering::Acquire))
+}
+
+/// Has the main thread run `task` soon. From any thread.
+pub fn run_soon(task: fn()) {
+    let add = api!(RedisModule_EventLoopAddOneShot);
+    OUTSTANDING.fetch_add(1, Ordering::AcqRel);
+    // SAFETY: callable from any thread; the callback gets back the function pointer it is given.
+    let status = unsafe { add(Some(on_one_shot), task as *mut c_void) };
+    if status != raw::REDISMODULE_OK as c_int {
+        OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
+        log::warning("the server refused to schedule work on its main thread");
+    }
+}
+
+unsafe extern "C" fn on_one_shot(task: *mut c_void) {
+    guard("work on the main thread", (), || {
+        // SAFETY: what `run_soon` passed, a function pointer of this type.
+        let task = unsafe { std::mem::transmute::<*mut c_void, fn()>(task) };
+        task();
+    });
+    OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
+}
+
+/// Has the main thread run `task` after that time. Not inside a script: timers do not fire there.
+pub fn run_after(milliseconds: i64, task: fn()) {
+    let create = api!(RedisModule_CreateTimer);
+    OUTSTANDING.fetch_add(1, Ordering::AcqRel);
+    // SAFETY: on the main thread, with our own context; the callback gets back the function pointer.
+    unsafe { create(context().ctx, milliseconds, Some(on_timer), task as *mut c_void) };
+}
+
+unsafe extern "C" fn on_timer(_ctx: *mut raw::RedisModuleCtx, task: *mut c_void) {
+    guard("a timer", (), || {
+        // SAFETY: what `run_after` passed, a function pointer of this type.
+        let task = unsafe { std::mem::transmute::<*mut c_void, fn()>(task) };
+        task();
+    });
+    OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
+}
+
+/// Whether a write now would harm: while writes are paused a replicated call aborts the server,
+/// inside a slow script or a load it would become a part of it.
+pub fn forbids_writes(ctx: &Context) -> bool {
+    let avoid = api!(RedisModule_AvoidReplicaTraffic);
+    // SAFETY: takes nothing and reads the server's state, on the main thread.
+    let paused = unsafe { avoid() } != 0;
+    let nested = ContextFlags::LUA | ContextFlags::LOADING | ContextFlags::ASYNC_LOADING;
+    paused || ctx.get_flags().intersects(nested)
+}
+
+/// Used memory in relation to `maxmemory`; 0 without a limit.
+pub fn used_memory_ratio() -> f32 {
+    let ratio = api!(RedisModule_GetUsedMemoryRatio);
+    // SAFETY: takes nothing and reads the server's state, on the main thread.
+    unsafe { ratio() }
+}

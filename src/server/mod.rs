@@ -1,0 +1,65 @@
+//! The only room with `unsafe`: blocked clients, hand-over to the main thread, held strings, reading
+//! keys, replies, command documentation, log, threads. Thin: it decides nothing, it makes what the
+//! module API offers safe to call. Everything here is to be called on the main thread unless it
+//! says otherwise.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use redis_module::raw;
+
+/// A function of the module API.
+macro_rules! api {
+    ($name:ident) => {{
+        // SAFETY: the server fills these statics in `RedisModule_OnLoad`, before anything else of
+        // this module runs, and never writes them again; `check_api` has refused a server that
+        // lacks one of them.
+        unsafe { redis_module::raw::$name }.expect(concat!("checked at load: ", stringify!($name)))
+    }};
+}
+
+pub mod blocked;
+pub mod command_info;
+pub mod events;
+pub mod info;
+pub mod keyspace;
+pub mod library;
+pub mod log;
+pub mod main_thread;
+pub mod payload;
+pub mod reply;
+pub mod request;
+pub mod thread;
+
+/// The newest functions that the module cannot do without, all of Redis 7.0. What is older came
+/// with them.
+pub fn check_api() -> Result<(), &'static str> {
+    macro_rules! require {
+        ($($name:ident)*) => {
+            $(
+                // SAFETY: as in `api!`.
+                let function = unsafe { raw::$name };
+                if function.is_none() {
+                    return Err(stringify!($name));
+                }
+            )*
+        };
+    }
+    require! {
+        RedisModule_ACLCheckKeyPermissions
+        RedisModule_AvoidReplicaTraffic
+        RedisModule_EventLoopAddOneShot
+        RedisModule_GetDetachedThreadSafeContext
+        RedisModule_GetUsedMemoryRatio
+        RedisModule_RedactClientCommandArgument
+        RedisModule_SetCommandInfo
+    }
+    Ok(())
+}
+
+/// Runs what the server calls: a panic that reached it would abort it.
+pub fn guard<T>(what: &str, otherwise: T, body: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
+        log::warning(&format!("a panic was caught in {what}; please report it with its backtrace"));
+        otherwise
+    })
+}

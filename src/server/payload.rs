@@ -1,0 +1,58 @@
+//! The bytes of an image while a thread works on them: the client's own argument, not a copy.
+
+use std::ptr::null_mut;
+use std::slice;
+use std::sync::OnceLock;
+use std::thread::{self, ThreadId};
+
+use redis_module::{RedisString, raw};
+
+static MAIN_THREAD: OnceLock<ThreadId> = OnceLock::new();
+
+/// To be called at load: strings may be freed on this thread only.
+pub fn remember_main_thread() {
+    MAIN_THREAD.get_or_init(|| thread::current().id());
+}
+
+/// A held argument. It is made and freed on the main thread, since the reference counts of strings
+/// are not atomic; in between its owner, on whatever thread, may read it.
+pub struct Payload {
+    string: *mut raw::RedisModuleString,
+    bytes: *const u8,
+    len: usize,
+}
+
+// SAFETY: another thread only reads the bytes, which nobody changes: the held string is not reachable
+// through the keyspace, and the server copies before it writes to a shared string. `Drop` takes care
+// that the reference count is touched on the main thread alone.
+unsafe impl Send for Payload {}
+
+impl Payload {
+    pub fn hold(argument: &RedisString) -> Payload {
+        let hold = api!(RedisModule_HoldString);
+        // SAFETY: on the main thread, with a live string; a null context means that the reference
+        // is ours to release.
+        let string = unsafe { hold(null_mut(), argument.inner) };
+        let mut len = 0;
+        let bytes = raw::string_ptr_len(string, &mut len);
+        Payload { string, bytes: bytes.cast(), len }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the pointer and length of the string we hold a reference to.
+        unsafe { slice::from_raw_parts(self.bytes, self.len) }
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        if MAIN_THREAD.get() != Some(&thread::current().id()) {
+            // Leaking one payload is better than a race on its reference count.
+            debug_assert!(false, "a payload was dropped off the main thread");
+            return;
+        }
+        let free = api!(RedisModule_FreeString);
+        // SAFETY: on the main thread; releases the reference that `hold` took.
+        unsafe { free(null_mut(), self.string) };
+    }
+}

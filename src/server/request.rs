@@ -1,0 +1,63 @@
+//! What a command may ask about its caller.
+
+use std::os::raw::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use redis_module::{AclPermissions, Context, RedisError, RedisResult, RedisString, RedisValue};
+
+use super::{log, reply};
+use crate::error::Error;
+use crate::reply::Reply;
+
+/// Runs a command: what it gives is sent, an error as well, and so is a panic.
+pub fn answer(
+    ctx: &Context,
+    run: impl FnOnce() -> Result<Option<Reply>, Error>,
+) -> RedisResult {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(Some(reply))) => reply::send(ctx, &reply),
+        Ok(Ok(None)) => (),
+        Ok(Err(error)) => reply::send(ctx, &Reply::Error(error)),
+        Err(_) => {
+            log::warning("a panic was caught in a command; please report it with its backtrace");
+            return Err(RedisError::Str("FAILED the command panicked; the server's log has more"));
+        }
+    }
+    Ok(RedisValue::NoReply)
+}
+
+/// Hides an argument from MONITOR and SLOWLOG. The string itself stays usable.
+pub fn redact(ctx: &Context, position: usize) {
+    let redact = api!(RedisModule_RedactClientCommandArgument);
+    // SAFETY: the context of a running command; a position out of range is refused by the call.
+    unsafe { redact(ctx.ctx, position as c_int) };
+}
+
+/// The number of the client's database.
+pub fn selected_db(ctx: &Context) -> i32 {
+    let selected_db = api!(RedisModule_GetSelectedDb);
+    // SAFETY: the context of a running command.
+    unsafe { selected_db(ctx.ctx) }
+}
+
+/// Has the context's later calls work on that database.
+pub fn select_db(ctx: &Context, db: i32) {
+    let select_db = api!(RedisModule_SelectDb);
+    // SAFETY: a valid context; a database that does not exist is refused by the call.
+    unsafe { select_db(ctx.ctx, db) };
+}
+
+/// The name of the user who runs the command; none for the server itself (a replica's master, AOF).
+pub fn current_user(ctx: &Context) -> Option<RedisString> {
+    let user = api!(RedisModule_GetCurrentUserName);
+    // SAFETY: the context of a running command.
+    let name = unsafe { user(ctx.ctx) };
+    (!name.is_null()).then(|| RedisString::from_redis_module_string(std::ptr::null_mut(), name))
+}
+
+/// Whether the user may read and write the key. Redis checks declared keys itself; this is for a key
+/// that is computed.
+pub fn may_use_key(ctx: &Context, user: &RedisString, key: &RedisString) -> bool {
+    let permissions = AclPermissions::ACCESS | AclPermissions::INSERT | AclPermissions::UPDATE;
+    ctx.acl_check_key_permission(user, key, &permissions).is_ok()
+}

@@ -1,0 +1,268 @@
+//! The settings `image.*`: defaults, bounds, and where their values live. Workers read them too, so
+//! each is an atomic or behind a lock of its own.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis_module::configuration::{ConfigurationContext, ConfigurationValue};
+use redis_module::{RedisError, RedisString};
+
+use crate::error::quoted;
+use crate::models;
+use crate::recognition::Folder;
+use crate::recognition::decode::DecodeLimits;
+use crate::server::library;
+
+/// A setting that is a number: its name, default and bounds.
+pub struct Number {
+    pub name: &'static str,
+    pub default: i64,
+    pub min: i64,
+    pub max: i64,
+    value: AtomicI64,
+}
+
+impl Number {
+    const fn new(name: &'static str, default: i64, min: i64, max: i64) -> Number {
+        Number { name, default, min, max, value: AtomicI64::new(default) }
+    }
+
+    fn get(&self) -> i64 {
+        self.value.load(Ordering::Relaxed)
+    }
+}
+
+impl ConfigurationValue<i64> for Number {
+    fn get(&self, _: &ConfigurationContext) -> i64 {
+        Number::get(self)
+    }
+
+    fn set(&self, _: &ConfigurationContext, value: i64) -> Result<(), RedisError> {
+        self.value.store(value, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+const KB: i64 = 1 << 10;
+const MB: i64 = 1 << 20;
+const GB: i64 = 1 << 30;
+const SECOND: i64 = 1000;
+const HOUR: i64 = 3600 * SECOND;
+/// A hundred years, in seconds: a longer time to live is a mistake.
+pub const MAX_TTL: i64 = 100 * 366 * 24 * 3600;
+/// The longest wait that a client may ask for, in milliseconds.
+pub const MAX_WAIT: i64 = 24 * HOUR;
+
+/// 0 = automatic: one less than there are cores, at least one.
+pub static THREADS: Number = Number::new("threads", 0, 0, 256);
+pub static NICE: Number = Number::new("nice", 10, 0, 19);
+pub static QUEUE_LENGTH: Number = Number::new("queue-length", 1024, 1, 1_000_000);
+pub static QUEUE_MEMORY: Number = Number::new("queue-memory", 256 * MB, MB, 1024 * GB);
+pub static TIMEOUT: Number = Number::new("timeout", 30 * SECOND, 1, MAX_WAIT);
+pub static TTL: Number = Number::new("ttl", 0, 0, MAX_TTL);
+pub static MAX_PAYLOAD: Number = Number::new("max-payload", 32 * MB, KB, 512 * MB);
+pub static MAX_PIXELS: Number = Number::new("max-pixels", 50_000_000, 1, 1_000_000_000);
+pub static DECODE_MEMORY: Number = Number::new("decode-memory", 256 * MB, MB, 16 * GB);
+pub static HASH_INLINE: Number = Number::new("hash-inline", 256 * KB, 0, 512 * MB);
+
+pub static NUMBERS: [&Number; 10] = [
+    &THREADS,
+    &NICE,
+    &QUEUE_LENGTH,
+    &QUEUE_MEMORY,
+    &TIMEOUT,
+    &TTL,
+    &MAX_PAYLOAD,
+    &MAX_PIXELS,
+    &DECODE_MEMORY,
+    &HASH_INLINE,
+];
+
+/// A setting that is a text, with the check that a new value must pass.
+pub struct Text {
+    pub name: &'static str,
+    pub default: &'static str,
+    check: fn(&str) -> Result<(), String>,
+    value: Mutex<String>,
+}
+
+impl Text {
+    const fn new(
+        name: &'static str,
+        default: &'static str,
+        check: fn(&str) -> Result<(), String>,
+    ) -> Text {
+        Text { name, default, check, value: Mutex::new(String::new()) }
+    }
+
+    pub fn get(&self) -> String {
+        self.value.lock().clone()
+    }
+}
+
+impl ConfigurationValue<RedisString> for Text {
+    fn get(&self, _: &ConfigurationContext) -> RedisString {
+        // Not `RedisString::create`, which panics on a NUL.
+        RedisString::create_from_slice(std::ptr::null_mut(), self.value.lock().as_bytes())
+    }
+
+    fn set(&self, _: &ConfigurationContext, value: RedisString) -> Result<(), RedisError> {
+        let text = std::str::from_utf8(value.as_slice())
+            .map_err(|_| RedisError::Str("must be UTF-8 text"))?;
+        if text.chars().any(char::is_control) {
+            return Err(RedisError::Str("must not hold control characters"));
+        }
+        (self.check)(text).map_err(RedisError::String)?;
+        *self.value.lock() = text.to_owned();
+        Ok(())
+    }
+}
+
+/// Empty: the folder `models` beside the module.
+pub static MODELS_PATH: Text = Text::new("models-path", "", |_| Ok(()));
+pub static MODEL: Text = Text::new("model", "mobilenetv2", check_model);
+pub static KEY_PREFIX: Text = Text::new("key-prefix", "image:", check_prefix);
+
+pub static TEXTS: [&Text; 3] = [&MODELS_PATH, &MODEL, &KEY_PREFIX];
+
+pub const REQUIRE_MODELS_NAME: &str = "require-models";
+pub static REQUIRE_MODELS: AtomicBool = AtomicBool::new(false);
+
+fn check_model(name: &str) -> Result<(), String> {
+    if !Folder::is_name(name) {
+        return Err(format!("{} cannot be a model's name", quoted(name.as_bytes())));
+    }
+    if models::is_unknown(name) {
+        let name = quoted(name.as_bytes());
+        return Err(format!("there is no model {name}; IMAGE.MODELS lists what there is"));
+    }
+    Ok(())
+}
+
+fn check_prefix(prefix: &str) -> Result<(), String> {
+    const MAX_PREFIX: usize = 256;
+    if prefix.len() > MAX_PREFIX {
+        return Err(format!("must not be longer than {MAX_PREFIX} bytes"));
+    }
+    Ok(())
+}
+
+/// The number of worker threads.
+pub fn threads() -> usize {
+    match THREADS.get() {
+        0 => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            cores.saturating_sub(1).max(1)
+        }
+        threads => threads as usize,
+    }
+}
+
+pub fn nice() -> i32 {
+    NICE.get() as i32
+}
+
+pub fn queue_length() -> usize {
+    QUEUE_LENGTH.get() as usize
+}
+
+/// `maxmemory` of the server, 0 without a limit. Kept up to date by [`crate::start`].
+pub static SERVER_MAXMEMORY: AtomicI64 = AtomicI64::new(0);
+
+/// Bytes of payloads that may wait: the setting, or a tenth of `maxmemory` if that is less, since
+/// the server counts waiting payloads as used memory and evicts data for them.
+pub fn queue_memory() -> usize {
+    let own = QUEUE_MEMORY.get();
+    match SERVER_MAXMEMORY.load(Ordering::Relaxed) {
+        0 => own as usize,
+        maxmemory => own.min(maxmemory / 10) as usize,
+    }
+}
+
+/// Milliseconds.
+pub fn timeout() -> i64 {
+    TIMEOUT.get()
+}
+
+/// How long a result is kept, if the call does not say.
+pub fn ttl() -> Option<Duration> {
+    match TTL.get() {
+        0 => None,
+        seconds => Some(Duration::from_secs(seconds as u64)),
+    }
+}
+
+pub fn max_payload() -> usize {
+    MAX_PAYLOAD.get() as usize
+}
+
+pub fn hash_inline() -> usize {
+    HASH_INLINE.get() as usize
+}
+
+pub fn decode_limits() -> DecodeLimits {
+    DecodeLimits { max_pixels: MAX_PIXELS.get() as u64, memory: DECODE_MEMORY.get() as u64 }
+}
+
+/// The folder of the models: as set, or `models` beside the module.
+pub fn models_path() -> PathBuf {
+    let path = MODELS_PATH.get();
+    if !path.is_empty() {
+        return PathBuf::from(path);
+    }
+    let library = library::path().unwrap_or_default();
+    library.parent().map(|folder| folder.join("models")).unwrap_or_else(|| PathBuf::from("models"))
+}
+
+/// Checks the arguments of `loadmodule`, which come as pairs. The values have been taken over
+/// already, as defaults, by the `redis-module` crate; it ignores a name that it does not know and
+/// a number that is out of bounds.
+pub fn check_arguments(arguments: &[RedisString]) -> Result<(), String> {
+    let mut arguments = arguments.iter().map(RedisString::as_slice);
+    while let Some(name) = arguments.next() {
+        let shown = quoted(name);
+        if !is_setting(name) {
+            return Err(format!("unknown argument {shown}; arguments are pairs `name value`"));
+        }
+        let Some(value) = arguments.next() else {
+            return Err(format!("the argument {shown} lacks its value"));
+        };
+        if is_setting(value) {
+            return Err(format!(
+                "the value {} of {shown} is itself a setting's name; use a line in redis.conf",
+                quoted(value)
+            ));
+        }
+        check_argument(name, value).map_err(|reason| format!("argument {shown}: {reason}"))?;
+    }
+    Ok(())
+}
+
+fn is_setting(name: &[u8]) -> bool {
+    let numbers = NUMBERS.iter().map(|number| number.name);
+    let texts = TEXTS.iter().map(|text| text.name);
+    numbers.chain(texts).chain([REQUIRE_MODELS_NAME]).any(|known| known.as_bytes() == name)
+}
+
+fn check_argument(name: &[u8], value: &[u8]) -> Result<(), String> {
+    let value = std::str::from_utf8(value).map_err(|_| "must be UTF-8 text".to_owned())?;
+    if name == REQUIRE_MODELS_NAME.as_bytes() {
+        return match value {
+            "yes" | "no" => Ok(()),
+            _ => Err("must be yes or no".to_owned()),
+        };
+    }
+    if let Some(number) = NUMBERS.iter().find(|number| number.name.as_bytes() == name) {
+        let (min, max) = (number.min, number.max);
+        return match value.parse::<i64>() {
+            Ok(value) if (min..=max).contains(&value) => Ok(()),
+            _ => Err(format!("must be a number from {min} to {max}")),
+        };
+    }
+    match TEXTS.iter().find(|text| text.name.as_bytes() == name) {
+        Some(text) => (text.check)(value),
+        None => Ok(()),
+    }
+}

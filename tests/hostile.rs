@@ -1,0 +1,242 @@
+//! Files that are no pictures, or bad ones, or meant to do harm: a sentence for each, and the server lives.
+
+use crate::commands::RED_RESULT;
+use crate::support::*;
+use image::{ImageFormat, RgbImage, RgbaImage};
+use redis::{Connection, cmd};
+use serde_json::Value as Json;
+use std::io::Cursor;
+
+const FORMATS: [ImageFormat; 5] =
+    [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp];
+
+/// A picture that does not compress, so that a part of its file lacks a part of its pixels.
+fn noise(format: ImageFormat) -> Vec<u8> {
+    let mut state = 7_u32;
+    let pixels = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    let picture =
+        RgbImage::from_vec(60, 40, pixels.take(60 * 40 * 3).collect()).expect("enough pixels");
+    let mut file = Cursor::new(Vec::new());
+    picture.write_to(&mut file, format).expect("encodes");
+    file.into_inner()
+}
+
+#[track_caller]
+fn assert_bad(client: &mut Connection, payload: &[u8], what: &str) {
+    let error = recognize("bad", payload).error(client);
+    let sentence = error.strip_prefix("BADIMAGE ").unwrap_or_else(|| panic!("{what}: {error}"));
+    assert!(sentence.contains(' ') && sentence.is_ascii(), "{what}: {sentence}");
+    assert_eq!(cmd("EXISTS").arg("bad").number(client), 0, "{what}");
+}
+
+#[track_caller]
+fn size_of(result: &str) -> (u64, u64) {
+    let json: Json = serde_json::from_str(result).expect("JSON");
+    (json["width"].as_u64().expect("a width"), json["height"].as_u64().expect("a height"))
+}
+
+/// Resident memory in MiB.
+fn resident(server: &Server) -> i64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse::<i64>().expect("a number") / 1024
+}
+
+#[test]
+fn every_format_is_read_and_every_part_of_a_file_refused() {
+    let server = Server::start();
+    let mut client = server.client();
+    for format in FORMATS {
+        let whole = noise(format);
+        let result = recognize(format!("{format:?}"), &whole).text(&mut client);
+        assert_eq!(size_of(&result), (60, 40), "{format:?}");
+        for percent in [1, 10, 50, 90] {
+            let part = &whole[..whole.len() * percent / 100];
+            assert_bad(&mut client, part, &format!("{percent}% of a {format:?}"));
+        }
+    }
+    assert_eq!(server.count("bad_images"), 20);
+}
+
+#[test]
+fn what_is_no_picture_is_refused() {
+    let server = Server::start();
+    let mut client = server.client();
+    let html = b"<!doctype html><title>404</title><h1>Not Found</h1>";
+    let svg = b"<svg xmlns='http://www.w3.org/2000/svg' width='8' height='8'/>";
+    let cases: [(&[u8], &str); 9] = [
+        (b"", "nothing"),
+        (b"\xff", "one byte"),
+        (html, "a page"),
+        (svg, "a drawing"),
+        (b"%PDF-1.7\n", "a document"),
+        (b"II*\0\x08\0\0\0\0\0", "a TIFF"),
+        (b"\xff\xd8\xff\xe0", "the start of a JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "the start of a PNG"),
+        (&[0; 4096], "zeros"),
+    ];
+    for (payload, what) in cases {
+        assert_bad(&mut client, payload, what);
+        let keyless = cmd("IMAGE.RECOGNIZE").arg(payload).error(&mut client);
+        assert!(keyless.starts_with("BADIMAGE "), "{what}: {keyless}");
+        assert!(recognize_ro("bad", payload).error(&mut client).starts_with("BADIMAGE "), "{what}");
+    }
+    assert_bad(&mut client, &photos::padded(b"no picture", 1_000_000), "a megabyte of nothing");
+}
+
+#[test]
+fn limits_are_checked_before_pixels_are_decoded() {
+    let server = Server::with().setting("max-payload", 500_000).start();
+    let mut client = server.client();
+    assert_eq!(
+        recognize("k", &photos::padded(&photos::red(), 500_000)).text(&mut client),
+        RED_RESULT
+    );
+    let before = resident(&server);
+    assert_bad(&mut client, &photos::padded(&photos::red(), 500_001), "over max-payload");
+    assert_bad(&mut client, &photos::padded(&photos::red(), 5_000_000), "far over max-payload");
+
+    for (width, height) in
+        [(7072, 7072), (20_000, 20_000), (u32::MAX / 2, 1), (65_535, 65_535), (0, 9)]
+    {
+        assert_bad(
+            &mut client,
+            &png_header(width, height),
+            &format!("a PNG that claims {width}x{height}"),
+        );
+    }
+    // 49 million pixels of 16 bits each: within max-pixels, not within decode-memory.
+    assert_bad(&mut client, &png_header_16_bit(7000, 7000), "a PNG of 400 MB");
+    let after = resident(&server);
+    assert!(after < before + 64, "from {before} to {after} MiB");
+
+    cmd("CONFIG").arg("SET").arg("image.max-pixels").arg(1199).text(&mut client);
+    assert_bad(&mut client, &photos::unique(&photos::red()), "1200 pixels");
+    cmd("CONFIG").arg("SET").arg("image.max-pixels").arg(1200).text(&mut client);
+    assert_eq!(recognize("k", &photos::unique(&photos::red())).text(&mut client), RED_RESULT);
+}
+
+#[test]
+fn orientation_is_applied_and_transparency_laid_over_white() {
+    let server = Server::start();
+    let mut client = server.client();
+    let jpeg = photos::picture(photos::RED, 40, 30, ImageFormat::Jpeg);
+    for (orientation, size) in
+        [(1, (40, 30)), (3, (40, 30)), (6, (30, 40)), (8, (30, 40)), (9, (40, 30))]
+    {
+        let result = recognize("k", &with_orientation(&jpeg, orientation)).text(&mut client);
+        assert_eq!(size_of(&result), size, "orientation {orientation}");
+    }
+    let mut transparent = Cursor::new(Vec::new());
+    RgbaImage::new(9, 9).write_to(&mut transparent, ImageFormat::Png).expect("encodes");
+    let result = recognize("k", &transparent.into_inner()).text(&mut client);
+    assert_eq!(
+        result.matches(r#""score":1.0"#).count(),
+        3,
+        "white is red, green and blue: {result}"
+    );
+}
+
+#[test]
+fn a_panic_costs_one_request_and_no_worker() {
+    let server = Server::with().setting("threads", 1).start();
+    let mut client = server.client();
+    for _ in 0..3 {
+        assert!(recognize("k", &photos::panicking()).error(&mut client).starts_with("FAILED "));
+    }
+    assert_eq!(recognize("k", &photos::red()).text(&mut client), RED_RESULT);
+    wait_until("nothing is left", || server.count("workers_busy") + server.count("queue_bytes") == 0);
+}
+
+#[test]
+fn every_shared_hostile_file_behaves_as_its_manifest_says() {
+    let Some(shared) = shared() else { return };
+    let folder = shared.join("reference/bad");
+    let manifest: Json =
+        serde_json::from_slice(&std::fs::read(folder.join("MANIFEST.json")).expect("a manifest"))
+            .expect("JSON");
+    let files = manifest.as_object().expect("files");
+    let mut server = Server::start();
+    let mut client = server.client();
+    recognize("k", &photos::red()).text(&mut client);
+    let at_rest = resident(&server);
+
+    let mut wrong = Vec::new();
+    let mut memory = Vec::new();
+    for _round in 0..2 {
+        for (name, expected) in files {
+            let payload = std::fs::read(folder.join(name)).expect("the file");
+            let outcome = match recognize(name, &payload).arg("REFRESH").reply(&mut client) {
+                Reply::Error(error) if error.starts_with("BADIMAGE ") && error.len() > 20 => {
+                    "error".to_owned()
+                }
+                Reply::Value(result) => {
+                    let result: String = redis::from_redis_value(result).expect("JSON");
+                    let size = (expected["width"].as_u64(), expected["height"].as_u64());
+                    let given = size_of(&result);
+                    if size == (Some(given.0), Some(given.1)) {
+                        "result".to_owned()
+                    } else {
+                        format!("{given:?}")
+                    }
+                }
+                other => format!("{other:?}"),
+            };
+            let allowed = match expected["expect"].as_str().expect("expect") {
+                "either" => outcome == "error" || outcome == "result",
+                one => outcome == one,
+            };
+            if !allowed {
+                wrong.push(format!(
+                    "{name}: {outcome} instead of {} ({})",
+                    expected["expect"], expected["why"]
+                ));
+            }
+        }
+        memory.push(resident(&server));
+    }
+    assert!(server.is_alive());
+    assert!(wrong.is_empty() && files.len() > 300, "of {} files: {wrong:#?}", files.len());
+    assert!(
+        memory[1] < memory[0] + 48 && memory[1] < at_rest + 160,
+        "from {at_rest} MiB to {memory:?}"
+    );
+}
+
+/// A PNG of one chunk, which says how large the picture would be.
+fn png_header(width: u32, height: u32) -> Vec<u8> {
+    png_of(width, height, &[8, 2, 0, 0, 0])
+}
+
+fn png_header_16_bit(width: u32, height: u32) -> Vec<u8> {
+    png_of(width, height, &[16, 6, 0, 0, 0])
+}
+
+fn png_of(width: u32, height: u32, kind: &[u8]) -> Vec<u8> {
+    let body = [b"IHDR", &width.to_be_bytes()[..], &height.to_be_bytes(), kind].concat();
+    let empty_pixels = [b"IDAT" as &[u8], b"\x78\x9c\x03\x00\x00\x00\x00\x01"].concat();
+    let chunk = |body: &[u8]| {
+        [&(body.len() as u32 - 4).to_be_bytes()[..], body, &crc32(body).to_be_bytes()].concat()
+    };
+    [b"\x89PNG\r\n\x1a\n", &chunk(&body)[..], &chunk(&empty_pixels), &chunk(b"IEND")].concat()
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 }
+        })
+    })
+}
+
+/// The JPEG with an EXIF segment of this one entry.
+fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let entry = [1, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0];
+    let tiff = [b"MM\0*\0\0\0\x08\0\x01" as &[u8], &entry, &[0; 4]].concat();
+    let segment = [b"Exif\0\0" as &[u8], &tiff].concat();
+    let length = (segment.len() as u16 + 2).to_be_bytes();
+    [&jpeg[..2], &[0xff, 0xe1], &length, &segment, &jpeg[2..]].concat()
+}

@@ -1,0 +1,92 @@
+//! Pictures: made here, or real ones that `make` fetches from packages.
+
+use image::{ImageFormat, Rgb, RgbImage};
+use sha2::{Digest, Sha256};
+use std::io::Cursor;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub const RED: [u8; 3] = [255, 0, 0];
+pub const GREEN: [u8; 3] = [0, 255, 0];
+pub const BLUE: [u8; 3] = [0, 0, 255];
+
+/// A picture of one colour.
+pub fn picture(colour: [u8; 3], width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
+    let mut file = Cursor::new(Vec::new());
+    RgbImage::from_pixel(width, height, Rgb(colour)).write_to(&mut file, format).expect("encodes");
+    file.into_inner()
+}
+
+pub fn png(colour: [u8; 3]) -> Vec<u8> {
+    picture(colour, 40, 30, ImageFormat::Png)
+}
+
+/// Always the same bytes; `unique(&red())` is another payload that shows the same.
+pub fn red() -> Vec<u8> {
+    png(RED)
+}
+
+pub fn green() -> Vec<u8> {
+    png(GREEN)
+}
+
+pub fn blue() -> Vec<u8> {
+    png(BLUE)
+}
+
+/// The same picture under a digest that no other payload has: bytes after the end of the file, which no decoder reads.
+pub fn unique(payload: &[u8]) -> Vec<u8> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    followed_by(
+        payload,
+        &format!("#nonce:{}:{}#", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
+    )
+}
+
+/// `payload` under a new digest, padded to `bytes`.
+pub fn padded(payload: &[u8], bytes: usize) -> Vec<u8> {
+    let mut padded = unique(payload);
+    assert!(padded.len() <= bytes, "the picture alone is larger");
+    padded.resize(bytes, 0);
+    padded
+}
+
+/// A new red picture that a worker sleeps over before it recognises it.
+pub fn slow(milliseconds: u64) -> Vec<u8> {
+    slowed(&unique(&red()), milliseconds)
+}
+
+/// `payload`, over which a worker sleeps before it recognises it.
+pub fn slowed(payload: &[u8], milliseconds: u64) -> Vec<u8> {
+    followed_by(payload, &format!("#test:sleep={milliseconds}#"))
+}
+
+/// A new picture at which a worker panics.
+pub fn panicking() -> Vec<u8> {
+    followed_by(&unique(&red()), "#test:panic#")
+}
+
+pub fn followed_by(payload: &[u8], text: &str) -> Vec<u8> {
+    [payload, text.as_bytes()].concat()
+}
+
+/// SHA-256 in hex, as the module's keys have it.
+pub fn digest(payload: &[u8]) -> String {
+    Sha256::digest(payload).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The key that the form without a key gives to `payload`.
+pub fn key_of(payload: &[u8]) -> String {
+    format!("image:{}", digest(payload))
+}
+
+/// A real photo from a package: `make photos` puts them into target/photos.
+pub fn photo(name: &str) -> Vec<u8> {
+    let folder = match std::env::var_os("REDIS_IMAGE_PHOTOS") {
+        Some(folder) => folder.into(),
+        None => super::repository().join("target/photos"),
+    };
+    let path = folder.join(name);
+    std::fs::read(&path).unwrap_or_else(|error| {
+        panic!("{}: {error}: `make test` fetches the photos", path.display())
+    })
+}
