@@ -100,25 +100,23 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
         log::warning(&format!("the default model is not there: {error}"));
     }
     read_maxmemory(ctx);
-    queue::start(settle::deliver)?;
+    queue::start(settle::wake)?;
     server::info::register(ctx, info::fill);
-    let config_changed = |_: &Context| main_thread::run_soon(apply_settings);
     events::subscribe(
         ctx,
         events::Handlers {
             shutdown: |_| settle::shutdown(),
             role_changed: settle::role_changed,
-            config_changed,
+            config_changed: |_| main_thread::run_soon(apply_settings),
         },
     );
-    let nice = NICE.default;
-    log::notice(&format!("ready with {} workers (nice {nice} by default)", queue::workers()));
+    log::notice(&format!("ready: {} workers at nice {}", queue::workers(), nice()));
     Ok(())
 }
 
 /// A setting of the server's or of ours has changed.
-fn apply_settings() {
-    read_maxmemory(&main_thread::context());
+fn apply_settings(ctx: &Context) {
+    read_maxmemory(ctx);
     queue::set_workers(threads());
 }
 

@@ -15,7 +15,9 @@
 //! Work travels by ownership. A [`Work`] carries its payload (a held argument, not a copy) to the
 //! thread and back in a [`Done`]; nobody else can reach it meanwhile, so there is nothing to lock
 //! and nothing that dangles, whatever becomes of the client. Finished work is put into one mailbox,
-//! and only the first into an empty mailbox wakes the main thread: many jobs, one wake-up.
+//! and only the first into an empty mailbox wakes the main thread: many jobs, one wake-up. It wakes
+//! by a one-shot, which may come inside a script or a load, and then sets a timer of 0 ms, which does
+//! not; only there it reads and writes keys (`server::main_thread::run_after`).
 //!
 //! Two locks exist, each held for a push or a pop, never over work: the queue's and the mailbox's.
 //! A thread that waits holds none.
@@ -105,14 +107,14 @@ static JOB_ENDED: Condvar = Condvar::new();
 
 struct Mailbox {
     done: Vec<Done>,
-    deliver: fn(Vec<Done>),
+    wake: main_thread::Task,
 }
 
-static MAILBOX: Mutex<Mailbox> = Mutex::new(Mailbox { done: Vec::new(), deliver: |_| () });
+static MAILBOX: Mutex<Mailbox> = Mutex::new(Mailbox { done: Vec::new(), wake: |_| () });
 
-/// Starts the threads. `deliver` is called on the main thread with what they have done.
-pub fn start(deliver: fn(Vec<Done>)) -> Result<(), String> {
-    MAILBOX.lock().deliver = deliver;
+/// Starts the threads. The main thread runs `wake` when something lies in the mailbox.
+pub fn start(wake: main_thread::Task) -> Result<(), String> {
+    MAILBOX.lock().wake = wake;
     STATE.lock().closed = false;
     let hasher = spawn("image-hash", hash_until_closed)
         .map_err(|error| format!("cannot start the hashing thread: {error}"))?;
@@ -212,22 +214,18 @@ pub fn stop() {
     state.wanted = 0;
 }
 
-/// Delivers what lies in the mailbox now; on the main thread.
-pub fn deliver() {
-    let (done, deliver) = {
-        let mut mailbox = MAILBOX.lock();
-        (std::mem::take(&mut mailbox.done), mailbox.deliver)
-    };
-    deliver(done);
+/// Empties the mailbox.
+pub fn take_done() -> Vec<Done> {
+    std::mem::take(&mut MAILBOX.lock().done)
 }
 
 fn post(done: Done) {
     let mut mailbox = MAILBOX.lock();
     mailbox.done.push(done);
-    let first = mailbox.done.len() == 1;
+    let (first, wake) = (mailbox.done.len() == 1, mailbox.wake);
     drop(mailbox);
     if first {
-        main_thread::run_soon(deliver);
+        main_thread::run_soon(wake);
     }
 }
 

@@ -51,6 +51,8 @@ struct Settlement {
 }
 
 thread_local! {
+    /// Payloads hashed at a moment when keys could not be looked up.
+    static HASHED: RefCell<Vec<Done>> = const { RefCell::new(Vec::new()) };
     static PUT_OFF: RefCell<VecDeque<Settlement>> = const { RefCell::new(VecDeque::new()) };
 }
 
@@ -63,19 +65,38 @@ pub fn enqueue(id: RequestId, digest: Digest, payload: Payload) -> Result<(), Er
     queued
 }
 
-/// Takes what the threads have done.
-pub fn deliver(done: Vec<Done>) {
-    let ctx = main_thread::context();
-    for done in done {
-        // One by one: a panic must not take the others' replies with it.
-        guard("settling a request", (), || match done {
-            Done::Hashed { request, payload, digest } => hashed(&ctx, request, payload, digest),
-            Done::Recognized { job, payload, outcome } => {
-                drop(payload);
-                recognized(&ctx, job, outcome);
+/// A one-shot says that threads have done something. Keys are not touched here: that is for the
+/// timer. But while a script or a load goes on, or writes are paused, clients need not wait for it.
+pub fn wake(ctx: &Context) {
+    if main_thread::forbids_writes(ctx) {
+        let mut later = Vec::new();
+        for done in queue::take_done() {
+            match done {
+                Done::Recognized { .. } => deliver_one(ctx, done),
+                Done::Hashed { .. } => later.push(done),
             }
-        });
+        }
+        HASHED.with_borrow_mut(|hashed| hashed.append(&mut later));
     }
+    main_thread::run_after(0, deliver);
+}
+
+/// Takes what the threads have done.
+fn deliver(ctx: &Context) {
+    for done in HASHED.take().into_iter().chain(queue::take_done()) {
+        deliver_one(ctx, done);
+    }
+}
+
+fn deliver_one(ctx: &Context, done: Done) {
+    // One by one: a panic must not take the others' replies with it.
+    guard("settling a request", (), || match done {
+        Done::Hashed { request, payload, digest } => hashed(ctx, request, payload, digest),
+        Done::Recognized { job, payload, outcome } => {
+            drop(payload);
+            recognized(ctx, job, outcome);
+        }
+    });
 }
 
 /// A large payload has its digest: now look up, as for a small one.
@@ -252,16 +273,15 @@ fn put_off(settlement: Settlement) {
     }
 }
 
-fn retry() {
-    let ctx = main_thread::context();
-    if main_thread::forbids_writes(&ctx) {
+fn retry(ctx: &Context) {
+    if main_thread::forbids_writes(ctx) {
         if PUT_OFF.with_borrow(|put_off| !put_off.is_empty()) {
             main_thread::run_after(RETRY_MILLISECONDS, retry);
         }
         return;
     }
     for settlement in take_put_off() {
-        settle(&ctx, &settlement);
+        settle(ctx, &settlement);
         in_flight::with(|in_flight| in_flight.close(&settlement.place));
     }
 }
@@ -281,10 +301,9 @@ pub fn role_changed() {
     }
 }
 
-/// The server's end: what has been computed by now may still be stored.
+/// The server's end: nothing more is begun, and no inference runs into it.
 pub fn shutdown() {
     queue::close(SHUTDOWN_WAIT);
-    queue::deliver();
 }
 
 /// Whether nothing is under way.

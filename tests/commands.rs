@@ -292,8 +292,7 @@ fn every_command_is_documented() {
     assert_eq!(keys(&["IMAGE.RECOGNIZE", "k", "payload", "MODEL", "tiny", "NOWAIT"]).list(), ["k"]);
     assert_eq!(keys(&["IMAGE.RECOGNIZE_RO", "k", "payload"]).list(), ["k"]);
     assert_eq!(keys(&["IMAGE.GET", "k", "WAIT", "5"]).list(), ["k"]);
-    assert!(keys(&["IMAGE.RECOGNIZE", "payload"]).error().contains("no key"));
-    assert!(keys(&["IMAGE.MODELS"]).error().contains("no key"));
+    assert!(keys(&["IMAGE.RECOGNIZE", "payload"]).list().is_empty());
 }
 
 /// The one field of a key's hash beside `sha256`.

@@ -70,7 +70,7 @@ fn a_folder_that_cannot_be_loaded_says_why_and_the_others_work() {
     no_graph.manifest =
         no_graph.manifest.replace(&photos::digest(&no_graph.weights), &photos::digest(b"no graph"));
     no_graph.weights = b"no graph".to_vec();
-    let mut one_label_short = Model::new();
+    let mut one_label_short = Model::new().replace("top = 3", "top = 2");
     one_label_short.labels = "red\ngreen\n".to_owned();
     let broken: [(&str, Model, &str); 15] = [
         ("bad-toml", Model::new().replace("[output]", "[output"), "model.toml"),

@@ -91,6 +91,32 @@ fn a_wait_replies_the_last_request_even_where_its_result_is_not_stored() {
     assert_eq!(cmd("GET").arg("k").text(&mut client), "somebody's own");
 }
 
+/// With nobody to answer, nothing but the store itself makes the server propagate it.
+#[test]
+fn a_result_that_nobody_waits_for_reaches_replica_and_append_only_file() {
+    let mut master = Server::with().append_only().start();
+    let replica = Server::with().replica_of(&master).start();
+    replica.wait_for_sync(&master);
+    let mut client = master.client();
+    for i in 0..10 {
+        let picture = photos::unique(&photos::red());
+        recognize_nowait(&format!("k{i}"), &picture).arg(&["EX", "5000"]).text(&mut client);
+    }
+    wait_until("ten results", || cmd("DBSIZE").number(&mut client) == 10);
+    replica.wait_for_sync(&master);
+    master.kill();
+    master.start_again();
+    for server in [&master, &replica] {
+        let mut client = server.client();
+        for i in 0..10 {
+            let key = format!("k{i}");
+            assert_eq!(get(&key).text(&mut client), RED_RESULT);
+            assert!((1..=5000).contains(&cmd("TTL").arg(&key).number(&mut client)));
+        }
+        assert_eq!(server.model_count("tiny", "computed"), 0);
+    }
+}
+
 #[test]
 fn keyspace_events_tell_the_outcome() {
     let server = Server::with().config("notify-keyspace-events", "KEd").start();

@@ -1,8 +1,9 @@
 //! From a thread back to the main thread, which alone touches the keyspace.
 //!
-//! `RedisModule_EventLoopAddOneShot` is the one call of the API used off the main thread. What was
-//! rejected: `ThreadSafeContext` (its lock makes and frees a client off-thread, which aborts servers
-//! with io-threads) and calling the keyspace from a worker under the lock (aborts Redis 8).
+//! `RedisModule_EventLoopAddOneShot` is the one call of the API used off the main thread (beside the
+//! log). What was rejected: `ThreadSafeContext` (its lock makes and frees a client off-thread, which
+//! aborts servers with io-threads) and calling the keyspace from a worker under the lock (aborts
+//! Redis 8).
 
 use std::os::raw::{c_int, c_void};
 use std::ptr::null_mut;
@@ -39,14 +40,12 @@ pub fn outstanding() -> usize {
     OUTSTANDING.load(Ordering::Acquire)
 }
 
-/// The main thread's context for work that no client asked for. Its database is whatever was
-/// selected last.
-pub fn context() -> Context {
-    Context::new(DETACHED.load(Ordering::Acquire))
-}
+/// What the main thread is to do. The context's database is whatever was selected last.
+pub type Task = fn(&Context);
 
-/// Has the main thread run `task` soon. From any thread.
-pub fn run_soon(task: fn()) {
+/// Has the main thread run `task` soon, maybe inside a script or a load, with a context that must not
+/// write (see [`run_after`]). From any thread.
+pub fn run_soon(task: Task) {
     let add = api!(RedisModule_EventLoopAddOneShot);
     OUTSTANDING.fetch_add(1, Ordering::AcqRel);
     // SAFETY: callable from any thread; the callback gets back the function pointer it is given.
@@ -60,25 +59,32 @@ pub fn run_soon(task: fn()) {
 unsafe extern "C" fn on_one_shot(task: *mut c_void) {
     guard("work on the main thread", (), || {
         // SAFETY: what `run_soon` passed, a function pointer of this type.
-        let task = unsafe { std::mem::transmute::<*mut c_void, fn()>(task) };
-        task();
+        let task = unsafe { std::mem::transmute::<*mut c_void, Task>(task) };
+        task(&Context::new(DETACHED.load(Ordering::Acquire)));
     });
     OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
 }
 
-/// Has the main thread run `task` after that time. Not inside a script: timers do not fire there.
-pub fn run_after(milliseconds: i64, task: fn()) {
+/// Has the main thread run `task` after that time, 0 for this very turn of its loop; never inside a
+/// script or a load, where timers do not fire.
+///
+/// This is where to write. After a timer the server propagates what it wrote, as one transaction.
+/// After a one-shot Redis 7.0 does not: with no client to unblock the writes stay pending, and the
+/// server aborts (`blocked.c`, `also_propagate.numops == 0`). Deleting an expired key while looking
+/// it up is such a write, too.
+pub fn run_after(milliseconds: i64, task: Task) {
     let create = api!(RedisModule_CreateTimer);
+    let detached = DETACHED.load(Ordering::Acquire);
     OUTSTANDING.fetch_add(1, Ordering::AcqRel);
     // SAFETY: on the main thread, with our own context; the callback gets back the function pointer.
-    unsafe { create(context().ctx, milliseconds, Some(on_timer), task as *mut c_void) };
+    unsafe { create(detached, milliseconds, Some(on_timer), task as *mut c_void) };
 }
 
-unsafe extern "C" fn on_timer(_ctx: *mut raw::RedisModuleCtx, task: *mut c_void) {
+unsafe extern "C" fn on_timer(ctx: *mut raw::RedisModuleCtx, task: *mut c_void) {
     guard("a timer", (), || {
         // SAFETY: what `run_after` passed, a function pointer of this type.
-        let task = unsafe { std::mem::transmute::<*mut c_void, fn()>(task) };
-        task();
+        let task = unsafe { std::mem::transmute::<*mut c_void, Task>(task) };
+        task(&Context::new(ctx));
     });
     OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
 }

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::os::raw::{c_char, c_long};
 
-use redis_module::{Context, raw};
+use redis_module::{Context, ContextFlags, raw};
 
 use crate::error::Error;
 use crate::reply::{Meta, Model, Reply};
@@ -34,7 +34,12 @@ fn send_meta(ctx: &Context, meta: &Meta) {
     pair(ctx, "model", &meta.model);
     pair(ctx, "version", &meta.version);
     bulk(ctx, b"milliseconds");
-    raw::reply_with_double(ctx.ctx, (meta.milliseconds * 1e3).round() / 1e3);
+    if ctx.get_flags().contains(ContextFlags::FLAGS_RESP3) {
+        raw::reply_with_double(ctx.ctx, meta.milliseconds);
+    } else {
+        // RESP2 has no numbers with a fraction, and the server would write 17 digits.
+        bulk(ctx, format!("{:.3}", meta.milliseconds).as_bytes());
+    }
     pair(ctx, "result", &meta.result);
 }
 

@@ -328,12 +328,23 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
-            let tail = lines[lines.len().saturating_sub(120)..].join("\n");
-            eprintln!("--- log of the server on port {} ---\n{tail}\n---", self.port);
+            eprintln!(
+                "--- log of the server on port {} ---\n{}\n---",
+                self.port,
+                telling_part(&self.log())
+            );
         }
     }
+}
+
+/// The beginning of a crash report if there is one, else the end of the log.
+fn telling_part(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let start = match lines.iter().position(|line| line.contains("REDIS BUG REPORT START")) {
+        Some(crash) => crash.saturating_sub(20),
+        None => lines.len().saturating_sub(100),
+    };
+    lines[start..].iter().take(100).map(|line| format!("{line}\n")).collect()
 }
 
 /// The process that answers on `port` and has loaded its data: another's server may have taken the port.

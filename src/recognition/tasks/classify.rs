@@ -88,9 +88,6 @@ pub fn load(folder: &Folder, manifest: Manifest) -> Result<Loaded, LoadError> {
     let version = version(NAME, REVISION, &manifest, &labels);
     let graph = manifest.graph.classify;
     graph.input.check()?;
-    if !(1..=labels.len()).contains(&manifest.output.top) {
-        return Err(LoadError(format!("model.toml: top must be 1 to {}", labels.len())));
-    }
     let weights = folder.weights(&graph)?;
     let session = engine::load(&weights, &graph.input.shape())
         .map_err(|error| LoadError(format!("{}: {error}", graph.file)))?;
@@ -104,6 +101,10 @@ pub fn load(folder: &Folder, manifest: Manifest) -> Result<Loaded, LoadError> {
         top: manifest.output.top,
     };
     task.try_out()?;
+    let count = task.labels.len();
+    if !(1..=count).contains(&task.top) {
+        return Err(LoadError(format!("model.toml: top must be 1 to {count}, the number of labels")));
+    }
     Ok(Loaded { task: Box::new(task), name: NAME, version, engine, files, memory: weights.len() })
 }
 
