@@ -79,11 +79,13 @@ pub fn store(
 
     let stale = stale_fields(ctx, name, digest, model)?;
     if !stale.is_empty() {
-        let arguments: Vec<&[u8]> = [key].into_iter().chain(stale.iter().map(Vec::as_slice)).collect();
+        let arguments: Vec<&[u8]> =
+            [key].into_iter().chain(stale.iter().map(Vec::as_slice)).collect();
         call(ctx, "HDEL", &writing, &arguments)?;
     }
     let hex = digest.hex();
-    let fields = [DIGEST_FIELD.to_bytes(), hex.as_bytes(), model.field.to_bytes(), result.as_bytes()];
+    let fields =
+        [DIGEST_FIELD.to_bytes(), hex.as_bytes(), model.field.to_bytes(), result.as_bytes()];
     call(ctx, "HSET", &writing, &[key, fields[0], fields[1], fields[2], fields[3]])?;
     if let Some(ttl) = ttl {
         let expiry = expiry_milliseconds(ttl).to_string();
@@ -195,7 +197,8 @@ mod tests {
     fn only_fields_of_our_form_are_ours() {
         assert_eq!(model_of_field(b"mobilenetv2@3fa91c07"), Some(&b"mobilenetv2"[..]));
         assert_eq!(model_of_field(b"a@b@00000000"), Some(&b"a@b"[..]));
-        for foreign in ["sha256", "note", "@3fa91c07", "m@3fa91c0", "m@3fa91c0z", "m@3FA91C07", ""] {
+        for foreign in ["sha256", "note", "@3fa91c07", "m@3fa91c0", "m@3fa91c0z", "m@3FA91C07", ""]
+        {
             assert_eq!(model_of_field(foreign.as_bytes()), None, "{foreign}");
         }
     }

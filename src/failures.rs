@@ -28,12 +28,7 @@ thread_local! {
     static FAILURES: RefCell<VecDeque<Failure>> = const { RefCell::new(VecDeque::new()) };
 }
 
-pub fn remember(
-    place: Rc<Place>,
-    model: Arc<ServedModel>,
-    digest: Option<Digest>,
-    error: Error,
-) {
+pub fn remember(place: Rc<Place>, model: Arc<ServedModel>, digest: Option<Digest>, error: Error) {
     FAILURES.with_borrow_mut(|failures| {
         if failures.len() == MAX_FAILURES {
             failures.pop_front();

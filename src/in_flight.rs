@@ -42,7 +42,10 @@ pub enum Target {
     Named(Rc<Place>),
     /// The form without a key, before the digest is known. The user's rights on the key that will
     /// be computed are still to be checked.
-    Computed { db: i32, user: Option<Rc<RedisString>> },
+    Computed {
+        db: i32,
+        user: Option<Rc<RedisString>>,
+    },
 }
 
 /// A request under way.

@@ -84,7 +84,8 @@ fn start(ctx: &Context, arguments: &[RedisString]) -> Status {
 }
 
 fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
-    server::check_api().map_err(|name| format!("it needs Redis 7.0 or later ({name} is missing)"))?;
+    server::check_api()
+        .map_err(|name| format!("it needs Redis 7.0 or later ({name} is missing)"))?;
     check_arguments(arguments)?;
     payload::remember_main_thread();
     main_thread::start(ctx);

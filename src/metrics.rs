@@ -93,6 +93,9 @@ pub struct ModelMetrics {
     pub failed: Counter,
     pub queue_wait: Histogram,
     pub compute: Histogram,
+    /// The parts of it that decoding and the graphs take.
+    pub decoding: Histogram,
+    pub inference: Histogram,
     compute_microseconds: Counter,
 }
 
@@ -105,8 +108,10 @@ impl ModelMetrics {
         }
     }
 
-    pub fn computed(&self, duration: Duration) {
+    pub fn computed(&self, duration: Duration, decoding: Duration, inference: Duration) {
         self.computed.increment();
+        self.decoding.record(decoding);
+        self.inference.record(inference);
         self.compute.record(duration);
         self.compute_microseconds.add(duration.as_micros() as u64);
     }

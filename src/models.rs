@@ -59,8 +59,7 @@ pub fn load_all(path: &Path) {
     };
     folders.sort();
     let entries = std::thread::scope(|scope| {
-        let loading: Vec<_> =
-            folders.iter().map(|folder| scope.spawn(|| load(folder))).collect();
+        let loading: Vec<_> = folders.iter().map(|folder| scope.spawn(|| load(folder))).collect();
         loading
             .into_iter()
             .zip(&folders)

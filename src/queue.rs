@@ -53,7 +53,7 @@ use crate::error::{Error, Word};
 use crate::in_flight::RequestId;
 use crate::metrics::METRICS;
 use crate::models::ServedModel;
-use crate::recognition::Scratch;
+use crate::recognition::{Recognition, Scratch};
 use crate::server::payload::Payload;
 use crate::server::{log, main_thread, thread as our_thread};
 use crate::settings;
@@ -269,16 +269,20 @@ fn work_until_closed(number: usize) {
         let Work { job, model, payload, queued } = work;
         let started = Instant::now();
         model.metrics.queue_wait.record(started - queued);
-        let outcome = recognize(&model, &payload, &mut scratch);
-        match &outcome {
-            Ok(_) => model.metrics.computed(started.elapsed()),
+        let recognized = recognize(&model, &payload, &mut scratch);
+        let outcome = match recognized {
+            Ok(Recognition { json, decoding, inference }) => {
+                model.metrics.computed(started.elapsed(), decoding, inference);
+                Ok(json.into())
+            }
             Err(error) => {
                 model.metrics.failed.increment();
                 if error.word == Word::BadImage {
                     METRICS.bad_images.increment();
                 }
+                Err(error)
             }
-        }
+        };
         post(Done::Recognized { job, payload, outcome });
         job_ended();
     }
@@ -313,14 +317,14 @@ fn recognize(
     model: &ServedModel,
     payload: &Payload,
     scratch: &mut Scratch,
-) -> Result<Arc<str>, Error> {
+) -> Result<Recognition, Error> {
     let run = || {
         #[cfg(feature = "test-switches")]
         test_switches::obey(payload.bytes());
         model.recognizer.recognize(payload.bytes(), &settings::decode_limits(), scratch)
     };
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(result)) => Ok(result.into()),
+        Ok(Ok(recognition)) => Ok(recognition),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => {
             // Whatever the buffers hold now, nobody relies on it.

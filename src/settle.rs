@@ -109,8 +109,7 @@ fn hashed(ctx: &Context, id: RequestId, payload: Payload, digest: Digest) {
     match look_up_hashed(ctx, id, digest) {
         Ok(Some(stored)) => finish_hit(id, digest, &stored),
         Ok(None) => {
-            let queued =
-                in_flight::with(|in_flight| in_flight.enqueue(id, digest, payload));
+            let queued = in_flight::with(|in_flight| in_flight.enqueue(id, digest, payload));
             if let Err(error) = queued {
                 finish_failed(ctx, id, error);
             }

@@ -68,7 +68,7 @@ fn options_come_in_any_order_and_case() {
             }
             let options = ordered.concat();
             cmd("FLUSHALL").text(&mut client);
-            let meta = meta(&recognize("k", &photos::red()).arg(&options), &mut client);
+            let meta = meta(recognize("k", &photos::red()).arg(&options), &mut client);
             assert_eq!(meta["source"], "computed", "{options:?}");
             assert_eq!(labels(&meta["result"]), ["red"], "{options:?}");
             let ttl = cmd("PTTL").arg("k").number(&mut client);
@@ -169,7 +169,7 @@ fn withmeta_tells_where_a_result_comes_from() {
 
     let first = server.send(&command);
     wait_until("the first request is at work", || server.count("workers_busy") == 1);
-    let joined = server.send(&recognize("other", &slow).arg("WITHMETA"));
+    let joined = server.send(recognize("other", &slow).arg("WITHMETA"));
     let sources: Vec<String> =
         [first, joined].map(|pending| flat_meta(&pending.reply())["source"].clone()).into();
     assert_eq!(sources, ["computed", "joined"]);
@@ -236,7 +236,7 @@ fn the_read_only_twin_computes_and_never_writes() {
     recognize("k", &red).text(&mut master.client());
     replica.wait_for_sync(&master);
     assert_eq!(get("k").text(&mut on_replica), RED_RESULT);
-    assert_eq!(meta(&recognize_ro("k", &red).arg("WITHMETA"), &mut on_replica)["source"], "stored");
+    assert_eq!(meta(recognize_ro("k", &red).arg("WITHMETA"), &mut on_replica)["source"], "stored");
     assert_eq!(
         replica.model_count("tiny", "computed"),
         1,

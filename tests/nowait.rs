@@ -155,8 +155,7 @@ fn where_nobody_may_wait_a_miss_says_so_and_a_hit_answers() {
     let miss = photos::unique(&photos::red());
 
     cmd("FUNCTION").arg("LOAD").arg(FUNCTION).text(&mut client);
-    let places: [fn(&mut Connection, &[&[u8]]) -> Reply; 3] =
-        [in_transaction, in_script, in_function];
+    let places: [Place; 3] = [in_transaction, in_script, in_function];
     for (place, call) in places.into_iter().enumerate() {
         let key = format!("nowait:{place}");
         assert_eq!(
@@ -180,6 +179,9 @@ fn where_nobody_may_wait_a_miss_says_so_and_a_hit_answers() {
     assert_eq!(cmd("EXISTS").arg("missing").number(&mut client), 0);
     wait_until("nothing is left in the queue", || server.count("queue_bytes") == 0);
 }
+
+/// Where a command may stand so that its client cannot be made to wait.
+type Place = fn(&mut Connection, &[&[u8]]) -> Reply;
 
 const FUNCTION: &str = "#!lua name=tests\nredis.register_function('call', function(keys, arguments) \
                         return redis.pcall(arguments[1], keys[1], unpack(arguments, 2)) end)";

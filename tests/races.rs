@@ -17,11 +17,13 @@ fn with_a_request_at_work(
     waiting.reply()
 }
 
+type Change = fn(&mut Connection);
+
 #[test]
 fn a_key_that_vanishes_meanwhile_is_made_anew() {
     let server = Server::start();
     let mut client = server.client();
-    let vanish: [(&str, fn(&mut Connection)); 4] = [
+    let vanish: [(&str, Change); 4] = [
         ("DEL", |client| assert_eq!(cmd("DEL").arg("k").number(client), 1)),
         ("RENAME", |client| assert_eq!(cmd("RENAME").arg("k").arg("elsewhere").text(client), "OK")),
         ("FLUSHALL", |client| assert_eq!(cmd("FLUSHALL").text(client), "OK")),
@@ -106,9 +108,7 @@ fn identical_requests_are_computed_once_and_stored_for_each_key() {
     let mut client = server.client();
     let slow = photos::slow(1000);
     let waiting: Vec<Pending> = (0..8)
-        .map(|i| {
-            server.send(&recognize(format!("k{i}"), &slow).arg(&["EX", ["100", "900"][i % 2]]))
-        })
+        .map(|i| server.send(recognize(format!("k{i}"), &slow).arg(&["EX", ["100", "900"][i % 2]])))
         .chain([server.send(&recognize_ro("read only", &slow))])
         .collect();
     for pending in waiting {

@@ -14,7 +14,9 @@ fn config_set(client: &mut Connection, name: &str, value: &str) -> Reply {
 }
 
 /// Name, default, another good value and how it is shown, values that are refused.
-const CHANGEABLE: [(&str, &str, (&str, &str), &[&str]); 11] = [
+type Setting = (&'static str, &'static str, (&'static str, &'static str), &'static [&'static str]);
+
+const CHANGEABLE: [Setting; 11] = [
     ("threads", "0", ("2", "2"), &["-1", "100000", "many"]),
     ("nice", "10", ("5", "5"), &["-21", "20", "kind"]),
     ("queue-length", "1024", ("7", "7"), &["-1", "0", "99999999999999999999"]),

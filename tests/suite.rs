@@ -7,6 +7,7 @@ mod commands;
 mod golden;
 mod hostile;
 mod models;
+mod moments;
 mod nowait;
 mod races;
 mod safety;

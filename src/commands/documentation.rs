@@ -9,12 +9,8 @@ const KEY: Argument =
 const OPTIONAL_KEY: Argument = Argument { optional: true, ..KEY };
 const PAYLOAD: Argument =
     Argument { name: c"payload", kind: ArgumentKind::String, token: None, optional: false };
-const MODEL: Argument = Argument {
-    name: c"name",
-    kind: ArgumentKind::String,
-    token: Some(c"MODEL"),
-    optional: true,
-};
+const MODEL: Argument =
+    Argument { name: c"name", kind: ArgumentKind::String, token: Some(c"MODEL"), optional: true };
 const TOP: Argument =
     Argument { name: c"count", kind: ArgumentKind::Integer, token: Some(c"TOP"), optional: true };
 const TIMEOUT: Argument = Argument {

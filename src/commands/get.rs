@@ -58,7 +58,8 @@ fn wait(
         return Some(Err(settle::no_waiting()));
     }
     let client = blocked::block::<Waits>(ctx, timeout_ms);
-    let waiter = Waiter { client, shape: Shape::default(), digest, timeout_ms, since: Instant::now() };
+    let waiter =
+        Waiter { client, shape: Shape::default(), digest, timeout_ms, since: Instant::now() };
     in_flight::with(|in_flight| in_flight.attach_watcher(id, waiter));
     Some(Ok(None))
 }

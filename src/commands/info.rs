@@ -46,10 +46,13 @@ fn describe(model: &ServedModel) -> String {
     };
     let [wait50, wait95, wait99] = quantiles(&metrics.queue_wait);
     let [compute50, compute95, compute99] = quantiles(&metrics.compute);
+    let [decode50, ..] = quantiles(&metrics.decoding);
+    let [infer50, ..] = quantiles(&metrics.inference);
     format!(
         "state=ready,version={},engine={},memory={},hits={},misses={},joined={},computed={},\
          failed={},wait_ms_p50={wait50:.2},wait_ms_p95={wait95:.2},wait_ms_p99={wait99:.2},\
-         compute_ms_p50={compute50:.2},compute_ms_p95={compute95:.2},compute_ms_p99={compute99:.2}",
+         compute_ms_p50={compute50:.2},compute_ms_p95={compute95:.2},compute_ms_p99={compute99:.2},\
+         decode_ms_p50={decode50:.2},infer_ms_p50={infer50:.2}",
         recognizer.version(),
         recognizer.engine(),
         recognizer.memory(),

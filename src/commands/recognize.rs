@@ -85,7 +85,8 @@ fn check_payload(payload: &RedisString) -> Result<(), Error> {
         return Err(Error::new(Word::BadImage, "the payload is empty"));
     }
     if len > limit {
-        let sentence = format!("the payload has {len} bytes, more than {limit} (image.max-payload)");
+        let sentence =
+            format!("the payload has {len} bytes, more than {limit} (image.max-payload)");
         return Err(Error::new(Word::BadImage, sentence));
     }
     Ok(())
@@ -152,7 +153,8 @@ impl Call<'_> {
         }
         let timeout_ms = self.options.timeout.unwrap_or_else(settings::timeout);
         let client = blocked::block::<Waits>(self.ctx, timeout_ms);
-        let waiter = Waiter { client, shape: self.shape(), digest: None, timeout_ms, since: self.accepted };
+        let waiter =
+            Waiter { client, shape: self.shape(), digest: None, timeout_ms, since: self.accepted };
         in_flight::with(|in_flight| in_flight.attach_asker(id, waiter));
         None
     }

@@ -13,6 +13,7 @@ mod prepare;
 mod tasks;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use decode::DecodeLimits;
 pub use error::{LoadError, RecognitionError};
@@ -78,14 +79,28 @@ impl Recognizer {
         self.memory
     }
 
-    /// Recognises one image file. Returns the result's JSON text, which is what gets stored.
+    /// Recognises one image file.
     pub fn recognize(
         &self,
         payload: &[u8],
         limits: &DecodeLimits,
         scratch: &mut Scratch,
-    ) -> Result<String, RecognitionError> {
+    ) -> Result<Recognition, RecognitionError> {
+        let start = Instant::now();
         let photo = decode::decode(payload, limits)?;
-        self.task.recognize(&photo, scratch)
+        let decoding = start.elapsed();
+        scratch.inference = Duration::ZERO;
+        let json = self.task.recognize(&photo, scratch)?;
+        Ok(Recognition { json, decoding, inference: scratch.inference })
     }
+}
+
+/// What recognising one image gives.
+pub struct Recognition {
+    /// The result's JSON text, which is what gets stored.
+    pub json: String,
+    /// How long decoding took.
+    pub decoding: Duration,
+    /// How long the graphs ran.
+    pub inference: Duration,
 }

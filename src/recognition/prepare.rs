@@ -1,5 +1,7 @@
 //! From a photo to the tensor that a graph takes: resize, crop, normalise.
 
+use std::time::Duration;
+
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
@@ -13,6 +15,8 @@ pub struct Scratch {
     resizer: Resizer,
     resized: Vec<u8>,
     input: Vec<f32>,
+    /// How long the graphs have run for the photo at hand.
+    pub(super) inference: Duration,
 }
 
 /// Fills the scratch with the graph's input and lends it: `input.shape()`, channels as `layout` and

@@ -40,13 +40,8 @@ pub fn block<W: Waiting>(ctx: &Context, timeout_ms: i64) -> Client {
     // SAFETY: the context of a running command; the callbacks are functions that live as long as the
     // module, which the server refuses to unload while clients are blocked.
     unsafe {
-        let handle = block(
-            ctx.ctx,
-            Some(on_reply),
-            Some(on_timeout::<W>),
-            Some(on_free),
-            timeout_ms,
-        );
+        let handle =
+            block(ctx.ctx, Some(on_reply), Some(on_timeout::<W>), Some(on_free), timeout_ms);
         set_disconnect(handle, Some(on_disconnect::<W>));
         start_clock(handle);
         Client(handle)

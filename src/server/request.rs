@@ -10,10 +10,7 @@ use crate::error::Error;
 use crate::reply::Reply;
 
 /// Runs a command: what it gives is sent, an error as well, and so is a panic.
-pub fn answer(
-    ctx: &Context,
-    run: impl FnOnce() -> Result<Option<Reply>, Error>,
-) -> RedisResult {
+pub fn answer(ctx: &Context, run: impl FnOnce() -> Result<Option<Reply>, Error>) -> RedisResult {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(Some(reply))) => reply::send(ctx, &reply),
         Ok(Ok(None)) => (),

@@ -20,7 +20,10 @@
 //! - REDIS_IMAGE_MODULE names another module, REDIS_SERVER another server, REDIS_IMAGE_SHARED another shared folder.
 
 mod client;
+pub mod cluster;
+pub mod crowd;
 pub mod server;
+pub mod watch;
 
 pub mod photos;
 pub mod protobuf;

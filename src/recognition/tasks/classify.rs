@@ -1,5 +1,7 @@
 //! `classify`: what is in the picture, of a fixed list of labels.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Loaded, Task, version};
@@ -93,17 +95,14 @@ pub fn load(folder: &Folder, manifest: Manifest) -> Result<Loaded, LoadError> {
         .map_err(|error| LoadError(format!("{}: {error}", graph.file)))?;
     let engine = session.engine();
     let files = vec![graph.file.clone()];
-    let task = Classify {
-        session,
-        graph,
-        kind: manifest.output.kind,
-        labels,
-        top: manifest.output.top,
-    };
+    let task =
+        Classify { session, graph, kind: manifest.output.kind, labels, top: manifest.output.top };
     task.try_out()?;
     let count = task.labels.len();
     if !(1..=count).contains(&task.top) {
-        return Err(LoadError(format!("model.toml: top must be 1 to {count}, the number of labels")));
+        return Err(LoadError(format!(
+            "model.toml: top must be 1 to {count}, the number of labels"
+        )));
     }
     Ok(Loaded { task: Box::new(task), name: NAME, version, engine, files, memory: weights.len() })
 }
@@ -115,7 +114,9 @@ impl Classify {
         let grey = Photo { width: 8, height: 8, rgb: vec![127; 8 * 8 * 3] };
         match self.recognize(&grey, &mut Scratch::default()) {
             Ok(_) => Ok(()),
-            Err(error) => Err(LoadError(format!("{}: the trial run failed: {error}", self.graph.file))),
+            Err(error) => {
+                Err(LoadError(format!("{}: the trial run failed: {error}", self.graph.file)))
+            }
         }
     }
 
@@ -145,7 +146,9 @@ impl Classify {
 impl Task for Classify {
     fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError> {
         let input = prepare(photo, &self.graph.input, scratch)?;
+        let start = Instant::now();
         let outputs = self.session.run(input).map_err(RecognitionError::Failed)?;
+        scratch.inference += start.elapsed();
         let scores = self.scores(outputs)?;
         let classification = Classification {
             task: NAME,

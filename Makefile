@@ -1,0 +1,48 @@
+# redis-image: `make demo` shows it, `make test` proves it, `make help` lists everything.
+
+PYTHON := .venv/bin/python
+RELEASE := target/release/libredis_image.so
+FEATURES := --features redis-image/test-switches
+PORT ?= 6379
+SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint build models photos run bench clean prepare
+
+help: ## Lists the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: build models photos ## Recognises real photos inside a redis-server of its own
+	@tools/demo $(RELEASE)
+
+test: models photos ## Proves every promise on real servers (installs what is missing)
+	cargo build --workspace --all-targets $(FEATURES)
+	cargo test --workspace --all-targets $(FEATURES)
+
+lint: prepare ## Checks form and rules of the code
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(FEATURES) -- -D warnings
+	tools/check-rules
+
+build: prepare ## Builds the module for use: target/release/libredis_image.so
+	cargo build --release --package redis-image
+
+models: prepare ## Fetches the models' weights and checks them; NAME=… only one
+	@$(PYTHON) tools/fetch-models $(NAME)
+
+photos: prepare
+	@$(PYTHON) tools/fetch-photos
+
+run: build models ## Runs a server with the module in the foreground; PORT=…
+	redis-server redis.conf.example --port $(PORT) --bind 127.0.0.1 \
+		--loadmodule $(abspath $(RELEASE)) models-path $(abspath models)
+
+bench: build models photos ## Measures hits and misses, side by side, as ratios
+	@cargo run --release --quiet --package redis-image-tests --bin bench -- $(RELEASE)
+
+clean: ## Removes what was built and fetched
+	cargo clean
+	rm -rf .venv models/*/*.onnx
+
+prepare:
+	@tools/prepare

@@ -1,0 +1,123 @@
+//! The peak memory of `decode()`, measured by counting every allocation of the process: below the
+//! limit for every file, and, where a file decodes, below what was estimated from its header. One
+//! test only: the counters belong to the whole process, as one of the decoders works in threads of
+//! its own.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::Cursor;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+#[allow(dead_code)]
+#[path = "../src/recognition"]
+mod recognition {
+    pub mod decode;
+    mod error;
+}
+
+use image::ImageFormat;
+use recognition::decode::{DecodeLimits, decode};
+
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+fn grow(bytes: usize) {
+    let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
+    PEAK.fetch_max(live, Relaxed);
+}
+
+// SAFETY: every call goes unchanged to the system's allocator, which keeps the contract.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        grow(layout.size());
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        grow(layout.size());
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    /// Counted as if the block moved: old and new at the same time.
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        grow(new_size);
+        LIVE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What one payload did: did it decode, how high was the peak, how long did it take.
+fn measure(payload: &[u8], limits: &DecodeLimits) -> (bool, u64, Duration) {
+    let before = LIVE.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let started = Instant::now();
+    let decodes = decode(payload, limits).is_ok();
+    let time = started.elapsed();
+    (decodes, (PEAK.load(Relaxed) - before) as u64, time)
+}
+
+/// A large picture in every format, and the shared hostile files where they are.
+fn files() -> Vec<(String, Vec<u8>)> {
+    let picture = image::RgbImage::from_fn(3000, 2000, |x, y| {
+        image::Rgb([(x % 251) as u8, (y % 241) as u8, ((x * y) % 239) as u8])
+    });
+    let formats = ["jpg", "png", "gif", "webp", "bmp"];
+    let mut files: Vec<(String, Vec<u8>)> = formats
+        .iter()
+        .map(|extension| {
+            let format = ImageFormat::from_extension(extension).expect("a known format");
+            let mut file = Cursor::new(Vec::new());
+            picture.write_to(&mut file, format).expect("encoded");
+            (format!("generated.{extension}"), file.into_inner())
+        })
+        .collect();
+    let shared = match std::env::var_os("REDIS_IMAGE_SHARED") {
+        Some(path) => PathBuf::from(path),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
+    };
+    let Ok(entries) = std::fs::read_dir(shared.join("reference/bad")) else { return files };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    paths.sort();
+    for path in paths {
+        files.push((path.display().to_string(), std::fs::read(&path).expect("readable")));
+    }
+    files
+}
+
+fn main() {
+    let limits = DecodeLimits::default();
+    let mut largest = (0, String::new());
+    let mut slowest = (Duration::ZERO, String::new());
+    let mut wrong = Vec::new();
+    for (name, payload) in files() {
+        let (decodes, peak, time) = measure(&payload, &limits);
+        largest = largest.max((peak, name.clone()));
+        slowest = slowest.max((time, name.clone()));
+        if peak > limits.memory {
+            wrong.push(format!("{name}: peak {peak}, over the limit"));
+        }
+        // With a byte less than it took, the estimate must refuse it, or find a way that takes less.
+        let a_byte_less = DecodeLimits { memory: peak - 1, ..limits };
+        let (decodes_again, peak_again, _) = measure(&payload, &a_byte_less);
+        if decodes && decodes_again && peak_again >= peak {
+            wrong.push(format!("{name}: estimated less than its peak {peak}"));
+        }
+    }
+    println!("largest peak {largest:?}; slowest {slowest:?}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,81 @@
+//! A small cluster of real nodes.
+
+use super::server::Builder;
+use super::{Ask, Reply, Server, wait_until};
+use redis::{Cmd, cmd};
+
+pub struct Cluster {
+    pub nodes: Vec<Server>,
+}
+
+const SLOTS: usize = 16384;
+
+impl Cluster {
+    /// Masters that share the slots evenly.
+    pub fn start(masters: usize, node: impl Fn() -> Builder) -> Cluster {
+        let nodes: Vec<Server> = (0..masters).map(|_| node().cluster().start()).collect();
+        for (i, server) in nodes.iter().enumerate() {
+            let (first, last) = (SLOTS * i / masters, SLOTS * (i + 1) / masters - 1);
+            cmd("CLUSTER")
+                .arg(&["ADDSLOTSRANGE", &first.to_string(), &last.to_string()])
+                .text(&mut server.client());
+            cmd("CLUSTER").arg(&["SET-CONFIG-EPOCH", &(i + 1).to_string()]).text(&mut server.client());
+        }
+        let cluster = Cluster { nodes };
+        cluster.introduce();
+        cluster
+    }
+
+    /// Adds a replica of the first node.
+    pub fn add_replica(&mut self, node: impl Fn() -> Builder) {
+        self.nodes.push(node().cluster().start());
+        self.introduce();
+        let master = cmd("CLUSTER").arg("MYID").text(&mut self.nodes[0].client());
+        let replica = self.nodes.last().expect("just added");
+        wait_until("the replica knows its master", || {
+            cmd("CLUSTER").arg(&["REPLICATE", &master]).reply(&mut replica.client())
+                == Reply::Value(redis::Value::Okay)
+        });
+        replica.wait_for_sync(&self.nodes[0]);
+        wait_until("the master knows its replica", || {
+            cmd("CLUSTER").arg("NODES").text(&mut self.nodes[0].client()).contains(" slave ")
+        });
+    }
+
+    fn introduce(&self) {
+        for server in &self.nodes[1..] {
+            let (port, bus) = (server.port.to_string(), bus_port(server));
+            cmd("CLUSTER").arg(&["MEET", "127.0.0.1", &port, &bus]).text(&mut self.nodes[0].client());
+        }
+        for server in &self.nodes {
+            wait_until("the node knows the others", || {
+                let text = cmd("CLUSTER").arg("INFO").text(&mut server.client());
+                let known = format!("cluster_known_nodes:{}\r", self.nodes.len());
+                text.contains("cluster_state:ok") && text.contains(&known)
+            });
+        }
+    }
+
+    /// Asks the first node, then the one that `MOVED` names.
+    pub fn ask(&self, command: &Cmd) -> Reply {
+        let reply = command.reply(&mut self.nodes[0].client());
+        match moved_to(&reply) {
+            Some(port) => command.reply(&mut self.on(port).client()),
+            None => reply,
+        }
+    }
+
+    pub fn on(&self, port: u16) -> &Server {
+        self.nodes.iter().find(|server| server.port == port).expect("a node of ours")
+    }
+}
+
+/// The port in a `MOVED slot address`.
+pub fn moved_to(reply: &Reply) -> Option<u16> {
+    let Reply::Error(error) = reply else { return None };
+    error.strip_prefix("MOVED ")?.rsplit_once(':')?.1.trim().parse().ok()
+}
+
+fn bus_port(server: &Server) -> String {
+    cmd("CONFIG").arg(&["GET", "cluster-port"]).list(&mut server.client())[1].clone()
+}

@@ -1,0 +1,122 @@
+//! Forty requests under way at once, and what must be true when they are over.
+
+use super::{Ask, Pending, Reply, Server, get, photos, recognize, server::Builder, wait_until};
+use crate::commands::RED_RESULT;
+use redis::cmd;
+
+pub const CROWD: usize = 40;
+/// Long enough for the whole crowd to be under way before the first is done.
+pub const WORK_MILLISECONDS: u64 = 600;
+
+/// Forty clients that wait, each for a picture of its own.
+pub struct Crowd {
+    members: Vec<(String, Pending)>,
+}
+
+/// A server on which a crowd takes two rounds of the workers.
+pub fn crowded() -> Builder {
+    Server::with().setting("threads", CROWD / 2)
+}
+
+impl Crowd {
+    /// Every fourth picture goes through the hashing thread, every fifth is asked for by `NOWAIT` and `GET … WAIT`.
+    pub fn send(server: &Server) -> Crowd {
+        let computed = server.model_count("tiny", "computed");
+        let clients: Vec<_> = (0..CROWD).map(|_| server.client()).collect();
+        let members = clients.into_iter().enumerate().map(|(i, mut client)| {
+            let bytes = if i % 4 == 3 { 300_000 } else { 1_000 };
+            let payload = photos::slowed(&photos::padded(&photos::red(), bytes), WORK_MILLISECONDS);
+            let key = photos::key_of(&payload);
+            let mut request = recognize(&key, &payload);
+            if i % 5 == 4 {
+                assert_eq!(request.arg("NOWAIT").text(&mut client), "ACCEPTED");
+                request = get(&key).arg(&["WAIT", "60000"]).take();
+            }
+            (key, Pending::send(client, &request))
+        });
+        let crowd = Crowd { members: members.collect() };
+        wait_until("the crowd is under way", || {
+            let done = server.model_count("tiny", "computed") - computed;
+            server.count("requests") + done >= CROWD as i64
+        });
+        assert!(server.count("requests") > 0, "the crowd was done before the moment came");
+        crowd
+    }
+
+    /// Every key with the reply that its client got.
+    pub fn replies(self) -> Vec<(String, Reply)> {
+        self.members.into_iter().map(|(key, pending)| (key, pending.reply())).collect()
+    }
+
+    /// The keys, after every client got its result.
+    #[track_caller]
+    pub fn results(self) -> Vec<String> {
+        let replies = self.replies();
+        for (key, reply) in &replies {
+            assert_eq!(reply.text(), RED_RESULT, "{key}");
+        }
+        replies.into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// The keys, after every client got its result, or was told that this server is no master any more.
+    #[track_caller]
+    pub fn results_or_unblocked(self) -> Vec<String> {
+        let replies = self.replies();
+        for (key, reply) in &replies {
+            match reply {
+                Reply::Error(error) => assert!(error.starts_with("UNBLOCKED "), "{key}: {error}"),
+                reply => assert_eq!(reply.text(), RED_RESULT, "{key}"),
+            }
+        }
+        replies.into_iter().map(|(key, _)| key).collect()
+    }
+}
+
+/// The server lives, and nothing is under way or held any more.
+#[track_caller]
+pub fn assert_settled(server: &mut Server) {
+    assert!(server.is_alive(), "the server has ended");
+    assert_eq!(cmd("PING").text(&mut server.client()), "PONG");
+    for field in ["requests", "waiting_clients", "queue_bytes", "waiting_stores", "queue_length"] {
+        wait_until(&format!("{field} is 0"), || server.count(field) == 0);
+    }
+    wait_until("the workers are idle", || server.count("workers_busy") == 0);
+    assert_eq!(server.info_of("server")["process_id"], server.pid().to_string());
+}
+
+#[track_caller]
+pub fn assert_stored(server: &Server, keys: &[String]) {
+    let mut client = server.client();
+    for key in keys {
+        assert_eq!(get(key).reply(&mut client).text_if_any().as_deref(), Some(RED_RESULT), "{key}");
+    }
+}
+
+/// How many of these keys exist.
+pub fn existing(server: &Server, keys: &[String]) -> i64 {
+    cmd("EXISTS").arg(keys).number(&mut server.client())
+}
+
+/// Jobs that are over, each counted by what became of it: stored, not stored, dropped.
+pub fn outcomes(server: &Server) -> i64 {
+    let counted = |name: &str| name == "stored" || name == "dropped" || name.starts_with("not_stored_");
+    let info = server.info();
+    let numbers = info.iter().filter(|(name, _)| counted(name));
+    numbers.map(|(name, count)| count.parse::<i64>().expect(name)).sum()
+}
+
+/// A digest of all that a server holds.
+pub fn data_digest(server: &Server) -> String {
+    cmd("DEBUG").arg("DIGEST").text(&mut server.client())
+}
+
+pub fn role(server: &Server) -> String {
+    server.info_of("replication")["role"].clone()
+}
+
+/// Sends a signal to the server's process: SIGSTOP makes a replica lag.
+pub fn signal(server: &Server, signal: libc::c_int) {
+    // SAFETY: a signal to a child of ours that has not been waited for.
+    let status = unsafe { libc::kill(server.pid() as libc::pid_t, signal) };
+    assert_eq!(status, 0);
+}
