@@ -4,7 +4,8 @@ PYTHON := .venv/bin/python
 RELEASE := target/release/libredis_image.so
 FEATURES := --features redis-image/test-switches
 PORT ?= 6379
-SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
+# Where rustup puts it, for a shell that does not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint build models photos run bench clean prepare
@@ -13,7 +14,7 @@ help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: build models photos ## Recognises real photos inside a redis-server of its own
-	@tools/demo $(RELEASE)
+	@tools/demo "$(RELEASE)"
 
 test: models photos ## Proves every promise on real servers (installs what is missing)
 	cargo build --workspace --all-targets $(FEATURES)
@@ -30,19 +31,19 @@ build: prepare ## Builds the module for use: target/release/libredis_image.so
 models: prepare ## Fetches the models' weights and checks them; NAME=… only one
 	@$(PYTHON) tools/fetch-models $(NAME)
 
-photos: prepare
+photos: prepare ## Fetches real photos for the demo and the tests into target/photos
 	@$(PYTHON) tools/fetch-photos
 
 run: build models ## Runs a server with the module in the foreground; PORT=…
 	redis-server redis.conf.example --port $(PORT) --bind 127.0.0.1 \
-		--loadmodule $(abspath $(RELEASE)) models-path $(abspath models)
+		--loadmodule "$(CURDIR)/$(RELEASE)" models-path "$(CURDIR)/models"
 
 bench: build models photos ## Measures hits and misses, side by side, as ratios
 	@cargo run --release --quiet --package redis-image-tests --bin bench -- $(RELEASE)
 
-clean: ## Removes what was built and fetched
+clean: ## Removes what was built, and the photos; weights stay, as some may be your own
 	cargo clean
-	rm -rf .venv models/*/*.onnx
+	rm -rf .venv
 
 prepare:
 	@tools/prepare

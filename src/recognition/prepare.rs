@@ -1,5 +1,7 @@
 //! From a photo to the tensor that a graph takes: resize, crop, normalise.
 
+use std::fmt::Display;
+use std::ops::Range;
 use std::time::Duration;
 
 use fast_image_resize::images::{Image, ImageRef};
@@ -13,6 +15,7 @@ use super::manifest::{Colour, Input, Layout, Resize};
 #[derive(Default)]
 pub struct Scratch {
     resizer: Resizer,
+    narrowed: Vec<u8>,
     resized: Vec<u8>,
     input: Vec<f32>,
     /// How long the graphs have run for the photo at hand.
@@ -62,21 +65,70 @@ fn crop(photo: &Photo, input: &Input) -> Crop {
     }
 }
 
+/// Pixels between the two passes of a resize; a photo that would need more takes them in the other
+/// order, which then needs few.
+const MAX_NARROWED: usize = 16 << 20;
+
+/// Triangle filter (bilinear, widened when it scales down) on 8-bit samples, rows first and columns
+/// second: the order in which Pillow rounds, so that the samples are those that models are trained
+/// and compared with. (`fast_image_resize` alone does columns first.)
 fn resize(photo: &Photo, input: &Input, scratch: &mut Scratch) -> Result<(), RecognitionError> {
-    let failed = |error: &dyn std::fmt::Display| {
+    let Scratch { resizer, narrowed, resized, .. } = scratch;
+    let crop = crop(photo, input);
+    let rows = rows_under(&crop, photo, input);
+    let row_bytes = photo.width as usize * 3;
+    let pixels = &photo.rgb[rows.start * row_bytes..rows.end * row_bytes];
+    let (width, height) = (input.width, input.height);
+    let source = Source { pixels, width: photo.width, height: rows.len() as u32 };
+    let top = crop.top - rows.start as f64;
+    if width as usize * rows.len() > MAX_NARROWED {
+        let part = [crop.left, top, crop.width, crop.height];
+        return scale(resizer, source, part, resized, width, height);
+    }
+    let full_height = f64::from(source.height);
+    let part = [crop.left, 0.0, crop.width, full_height];
+    scale(resizer, source, part, narrowed, width, rows.len() as u32)?;
+    let source = Source { pixels: narrowed, width, height: rows.len() as u32 };
+    scale(resizer, source, [0.0, top, f64::from(width), crop.height], resized, width, height)
+}
+
+/// The rows of the photo that the filter reads.
+fn rows_under(crop: &Crop, photo: &Photo, input: &Input) -> Range<usize> {
+    let support = (crop.height / f64::from(input.height)).max(1.0) + 1.0;
+    let last = f64::from(photo.height);
+    let start = (crop.top - support).floor().clamp(0.0, last - 1.0);
+    let end = (crop.top + crop.height + support).ceil().clamp(start + 1.0, last);
+    start as usize..end as usize
+}
+
+/// 8-bit RGB pixels.
+struct Source<'a> {
+    pixels: &'a [u8],
+    width: u32,
+    height: u32,
+}
+
+/// Scales a part (left, top, width, height) of the source to `width` x `height`.
+fn scale(
+    resizer: &mut Resizer,
+    source: Source,
+    [left, top, part_width, part_height]: [f64; 4],
+    target: &mut Vec<u8>,
+    width: u32,
+    height: u32,
+) -> Result<(), RecognitionError> {
+    let failed = |error: &dyn Display| {
         RecognitionError::Failed(format!("the photo could not be resized: {error}"))
     };
-    let source = ImageRef::new(photo.width, photo.height, &photo.rgb, PixelType::U8x3)
+    let source = ImageRef::new(source.width, source.height, source.pixels, PixelType::U8x3)
         .map_err(|error| failed(&error))?;
-    scratch.resized.resize(input.width as usize * input.height as usize * 3, 0);
-    let mut target =
-        Image::from_slice_u8(input.width, input.height, &mut scratch.resized, PixelType::U8x3)
-            .map_err(|error| failed(&error))?;
-    let crop = crop(photo, input);
+    target.resize(width as usize * height as usize * 3, 0);
+    let mut target = Image::from_slice_u8(width, height, target, PixelType::U8x3)
+        .map_err(|error| failed(&error))?;
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .crop(crop.left, crop.top, crop.width, crop.height);
-    scratch.resizer.resize(&source, &mut target, &options).map_err(|error| failed(&error))
+        .crop(left, top, part_width, part_height);
+    resizer.resize(&source, &mut target, &options).map_err(|error| failed(&error))
 }
 
 /// One pass over the pixels: `(sample / divide_by - mean) / std` as one multiplication and one
@@ -164,16 +216,35 @@ mod tests {
     }
 
     #[test]
+    fn only_the_rows_that_are_read_are_scaled() {
+        let mut input = input(Layout::Nchw, Colour::Rgb);
+        (input.width, input.height) = (224, 224);
+        input.resize = Resize::ShortSide { size: 256 };
+        let photo = Photo { width: 600, height: 2000, rgb: Vec::new() };
+        let crop = crop(&photo, &input);
+        let rows = rows_under(&crop, &photo, &input);
+        assert!(rows.start as f64 <= crop.top - crop.height / 224.0);
+        assert!(rows.end as f64 >= crop.top + crop.height * 225.0 / 224.0);
+        assert!(rows.len() < 600);
+    }
+
+    #[test]
     fn extreme_shapes_are_prepared() {
         let mut input = input(Layout::Nchw, Colour::Rgb);
         (input.width, input.height) = (224, 224);
         input.resize = Resize::ShortSide { size: 256 };
-        for (width, height) in [(1, 20000), (20000, 1), (1, 1), (7, 9)] {
-            let photo = Photo { width, height, rgb: vec![90; (width * height * 3) as usize] };
-            let mut scratch = Scratch::default();
-            let tensor = prepare(&photo, &input, &mut scratch).expect("prepared");
-            assert_eq!(tensor.len(), 3 * 224 * 224);
-            assert!(tensor.iter().all(|value| (value - tensor[0]).abs() < 20.0));
+        let stretch = Resize::Stretch { width: 256, height: 256 };
+        for resize in [input.resize, stretch] {
+            input.resize = resize;
+            for (width, height) in [(1, 200_000), (200_000, 1), (1, 1), (7, 9), (30, 100_000)] {
+                let photo = Photo { width, height, rgb: vec![90; (width * height * 3) as usize] };
+                let mut scratch = Scratch::default();
+                let tensor = prepare(&photo, &input, &mut scratch).expect("prepared");
+                let plane = 224 * 224;
+                assert_eq!(tensor.len(), 3 * plane);
+                assert!(tensor[..plane].iter().all(|value| (value - tensor[0]).abs() < 1e-5));
+                assert!(scratch.narrowed.len() <= MAX_NARROWED * 3);
+            }
         }
     }
 }

@@ -19,7 +19,9 @@ impl Cluster {
             cmd("CLUSTER")
                 .arg(&["ADDSLOTSRANGE", &first.to_string(), &last.to_string()])
                 .text(&mut server.client());
-            cmd("CLUSTER").arg(&["SET-CONFIG-EPOCH", &(i + 1).to_string()]).text(&mut server.client());
+            cmd("CLUSTER")
+                .arg(&["SET-CONFIG-EPOCH", &(i + 1).to_string()])
+                .text(&mut server.client());
         }
         let cluster = Cluster { nodes };
         cluster.introduce();
@@ -45,7 +47,9 @@ impl Cluster {
     fn introduce(&self) {
         for server in &self.nodes[1..] {
             let (port, bus) = (server.port.to_string(), bus_port(server));
-            cmd("CLUSTER").arg(&["MEET", "127.0.0.1", &port, &bus]).text(&mut self.nodes[0].client());
+            cmd("CLUSTER")
+                .arg(&["MEET", "127.0.0.1", &port, &bus])
+                .text(&mut self.nodes[0].client());
         }
         for server in &self.nodes {
             wait_until("the node knows the others", || {

@@ -5,17 +5,21 @@ use crate::commands::RED_RESULT;
 use redis::cmd;
 
 pub const CROWD: usize = 40;
-/// Long enough for the whole crowd to be under way before the first is done.
-pub const WORK_MILLISECONDS: u64 = 600;
+const WORKERS: usize = 30;
+
+/// From .4 s on, when all are under way, one job after another ends; the last ten begin only then.
+fn work_milliseconds(member: usize) -> u64 {
+    400 + 20 * member as u64
+}
 
 /// Forty clients that wait, each for a picture of its own.
 pub struct Crowd {
     members: Vec<(String, Pending)>,
 }
 
-/// A server on which a crowd takes two rounds of the workers.
+/// A server with fewer workers than a crowd has members.
 pub fn crowded() -> Builder {
-    Server::with().setting("threads", CROWD / 2)
+    Server::with().setting("threads", WORKERS)
 }
 
 impl Crowd {
@@ -25,7 +29,8 @@ impl Crowd {
         let clients: Vec<_> = (0..CROWD).map(|_| server.client()).collect();
         let members = clients.into_iter().enumerate().map(|(i, mut client)| {
             let bytes = if i % 4 == 3 { 300_000 } else { 1_000 };
-            let payload = photos::slowed(&photos::padded(&photos::red(), bytes), WORK_MILLISECONDS);
+            let payload =
+                photos::slowed(&photos::padded(&photos::red(), bytes), work_milliseconds(i));
             let key = photos::key_of(&payload);
             let mut request = recognize(&key, &payload);
             if i % 5 == 4 {
@@ -99,7 +104,8 @@ pub fn existing(server: &Server, keys: &[String]) -> i64 {
 
 /// Jobs that are over, each counted by what became of it: stored, not stored, dropped.
 pub fn outcomes(server: &Server) -> i64 {
-    let counted = |name: &str| name == "stored" || name == "dropped" || name.starts_with("not_stored_");
+    let counted =
+        |name: &str| name == "stored" || name == "dropped" || name.starts_with("not_stored_");
     let info = server.info();
     let numbers = info.iter().filter(|(name, _)| counted(name));
     numbers.map(|(name, count)| count.parse::<i64>().expect(name)).sum()
