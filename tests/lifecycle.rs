@@ -315,7 +315,7 @@ fn the_module_is_unloaded_when_idle_and_not_before() {
 
             assert_settled(&mut server);
             wait_until("it is unloaded", || unload(&server) == Reply::Value(Value::Okay));
-            assert!(recognize("k", &photos::red()).error(&mut client).contains("unknown command"));
+            assert!(cmd("IMAGE.MODELS").error(&mut client).contains("unknown command"));
             let arguments = ["LOADEX", &module_path().display().to_string()].map(str::to_owned);
             let settings = ["CONFIG", "image.models-path", &path, "CONFIG", "image.model", "tiny"];
             assert_eq!(cmd("MODULE").arg(&arguments).arg(&settings).text(&mut client), "OK");

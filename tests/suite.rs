@@ -3,14 +3,17 @@
 
 mod support;
 
+mod cluster;
 mod commands;
 mod golden;
 mod hostile;
 mod lifecycle;
+mod memory;
 mod models;
 mod moments;
 mod nowait;
 mod races;
+mod replication;
 mod safety;
 mod settings;
 mod storage;

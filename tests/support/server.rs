@@ -15,7 +15,6 @@ use tempfile::TempDir;
 pub struct Builder {
     lines: Vec<(String, String)>,
     module_arguments: Vec<String>,
-    environment: Vec<(String, String)>,
     models: Option<PathBuf>,
     module: bool,
     cluster: bool,
@@ -25,7 +24,6 @@ pub struct Server {
     folder: TempDir,
     pub port: u16,
     process: Option<Child>,
-    environment: Vec<(String, String)>,
 }
 
 impl Builder {
@@ -43,11 +41,6 @@ impl Builder {
     /// What follows the module's path in the line `loadmodule`.
     pub fn module_arguments(mut self, arguments: &[&str]) -> Builder {
         self.module_arguments.extend(arguments.iter().map(|text| text.to_string()));
-        self
-    }
-
-    pub fn environment(mut self, name: &str, value: &str) -> Builder {
-        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -81,14 +74,12 @@ impl Builder {
     }
 
     pub fn start(self) -> Server {
-        let environment = self.environment.clone();
         for _ in 0..20 {
             let folder =
                 tempfile::Builder::new().prefix("redis-image-").tempdir().expect("a folder");
             let port = free_port();
             self.write_configuration(folder.path(), port);
-            let mut server =
-                Server { folder, port, process: None, environment: environment.clone() };
+            let mut server = Server { folder, port, process: None };
             if server.launch() {
                 return server;
             }
@@ -106,7 +97,7 @@ impl Builder {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
         self.write_configuration(folder.path(), port);
-        let mut server = Server { folder, port, process: None, environment: self.environment };
+        let mut server = Server { folder, port, process: None };
         assert!(!server.launch(), "the server started although it should not");
         server.log()
     }
@@ -160,7 +151,6 @@ impl Server {
         Builder {
             lines: Vec::new(),
             module_arguments: Vec::new(),
-            environment: Vec::new(),
             models: None,
             module: true,
             cluster: false,
@@ -301,7 +291,6 @@ impl Server {
         let program = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
         let process = Command::new(program)
             .arg(self.folder.path().join("redis.conf"))
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)

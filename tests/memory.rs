@@ -1,0 +1,132 @@
+//! Servers near their `maxmemory`: what is stored, what is evicted, who is refused.
+
+use crate::commands::RED_RESULT;
+use crate::support::crowd::assert_settled;
+use crate::support::*;
+use redis::cmd;
+
+const MB: usize = 1 << 20;
+
+/// Strings of 1 kB until that many bytes of the server's memory are used.
+fn fill(server: &Server, bytes: usize) {
+    let mut client = server.client();
+    let junk = "x".repeat(1000);
+    for i in 0.. {
+        let mut batch = redis::pipe();
+        for j in 0..500 {
+            batch.set(format!("junk:{i}:{j}"), &junk).ignore();
+        }
+        batch.query::<()>(&mut client).expect("every SET");
+        if used_memory(server) >= bytes {
+            return;
+        }
+        assert!(i < 1000, "the memory does not fill");
+    }
+}
+
+fn used_memory(server: &Server) -> usize {
+    server.info_of("memory")["used_memory"].parse().expect("a number")
+}
+
+fn evicted(server: &Server) -> i64 {
+    server.info_of("stats")["evicted_keys"].parse().expect("a number")
+}
+
+#[test]
+fn a_full_cache_that_evicts_stores_what_it_computes() {
+    let mut server = Server::with()
+        .setting("threads", 2)
+        .config("maxmemory", "30mb")
+        .config("maxmemory-policy", "allkeys-lru")
+        .start();
+    fill(&server, 29 * MB);
+    fill(&server, 29 * MB);
+    assert!(evicted(&server) > 0, "the cache is full");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = server.client();
+                for i in 0..250 {
+                    let bytes = if i % 10 == 0 { 300_000 } else { 20_000 };
+                    let payload = photos::padded(&photos::red(), bytes);
+                    let reply = recognize(photos::key_of(&payload), &payload).text(&mut client);
+                    assert_eq!(reply, RED_RESULT);
+                }
+            });
+        }
+    });
+    assert_settled(&mut server);
+    let (computed, stored) = (server.model_count("tiny", "computed"), server.count("stored"));
+    assert_eq!(computed, 1000);
+    assert!(stored * 100 >= computed * 99, "{stored} of {computed}: {:#?}", server.info());
+    let kept = cmd("EVAL")
+        .arg("return #redis.call('KEYS', 'image:*')")
+        .arg(0)
+        .number(&mut server.client());
+    assert!(kept >= 900, "the newest are not what goes: {kept}");
+}
+
+/// Redis keeps what a waiting client has sent, and evicts data for it.
+#[test]
+fn clients_that_wait_with_large_payloads_evict_no_data() {
+    for bytes in ["0", "256mb"] {
+        let mut server = Server::with()
+            .setting("threads", 1)
+            .setting("hash-inline", bytes)
+            .config("maxmemory", "100mb")
+            .config("maxmemory-policy", "allkeys-lru")
+            .start();
+        assert_eq!(server.count("queue_bytes_limit"), 10 * MB as i64);
+        fill(&server, 75 * MB);
+        let keys = cmd("DBSIZE").number(&mut server.client());
+
+        let mut waiting = Vec::new();
+        for _ in 0..40 {
+            let payload = photos::slowed(&photos::padded(&photos::red(), 5_000_000), 1_000);
+            waiting.push(server.send(&recognize("k", &payload)));
+            // It waits, or has been refused.
+            wait_until("it is decided", || {
+                let refused = server.count("refused");
+                server.count("waiting_clients") + refused >= waiting.len() as i64
+            });
+        }
+        let replies: Vec<Reply> = waiting.into_iter().map(Pending::reply).collect();
+        let (refused, done): (Vec<_>, Vec<_>) =
+            replies.iter().partition(|reply| matches!(reply, Reply::Error(_)));
+        assert!(refused.iter().all(|reply| reply.error().starts_with("QUEUEFULL ")), "{refused:?}");
+        assert!(done.iter().all(|reply| reply.text() == RED_RESULT), "{done:?}");
+        assert_eq!((refused.len(), done.len()), (38, 2));
+        assert_eq!(cmd("DBSIZE").number(&mut server.client()), keys + 1);
+        assert_eq!(evicted(&server), 0);
+        assert_settled(&mut server);
+    }
+}
+
+#[test]
+fn a_server_that_never_evicts_answers_and_does_not_store() {
+    let mut server = Server::with().setting("threads", 4).start();
+    let mut client = server.client();
+    recognize("before", &photos::red()).text(&mut client);
+    let payload = photos::slow(500);
+    let pending: Vec<Pending> = (0..10)
+        .map(|i| server.send(&recognize(format!("joined:{i}"), &payload)))
+        .chain((0..10).map(|i| server.send(&recognize(format!("own:{i}"), &photos::slow(300)))))
+        .collect();
+    wait_until("all are under way", || server.count("requests") == 20);
+    assert_eq!(cmd("CONFIG").arg(&["SET", "maxmemory", "1mb"]).text(&mut client), "OK");
+    let nowait = recognize("nowait", &photos::slow(100)).arg("NOWAIT").text(&mut client);
+    assert_eq!(nowait, "ACCEPTED");
+    assert_eq!(get("nowait").arg(&["WAIT", "60000"]).text(&mut client), RED_RESULT);
+    for client in pending {
+        assert_eq!(client.reply().text(), RED_RESULT);
+    }
+    assert_eq!(get("before").text(&mut client), RED_RESULT);
+    assert_eq!(recognize("before", &photos::red()).text(&mut client), RED_RESULT);
+    assert_settled(&mut server);
+    assert_eq!(server.count("not_stored_memory"), 21);
+    assert_eq!(cmd("DBSIZE").number(&mut client), 1);
+
+    cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).text(&mut client);
+    assert_eq!(recognize("after", &photos::red()).text(&mut client), RED_RESULT);
+    assert_eq!(cmd("DBSIZE").number(&mut client), 2);
+}
