@@ -58,11 +58,18 @@ pub fn load_all(path: &Path) {
         }
     };
     folders.sort();
-    let entries = std::thread::scope(|scope| {
-        let loading: Vec<_> = folders.iter().map(|folder| scope.spawn(|| load(folder))).collect();
-        loading
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let entries = folders.chunks(cores).flat_map(load_together).collect();
+    *REGISTRY.write() = Some(Registry { path: path.to_owned(), entries });
+}
+
+/// Loads some folders at the same time.
+fn load_together(folders: &[PathBuf]) -> Vec<Entry> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = folders.iter().map(|folder| scope.spawn(|| load(folder))).collect();
+        threads
             .into_iter()
-            .zip(&folders)
+            .zip(folders)
             .map(|(thread, folder)| {
                 thread.join().unwrap_or_else(|_| Entry {
                     name: folder_name(folder),
@@ -70,8 +77,7 @@ pub fn load_all(path: &Path) {
                 })
             })
             .collect()
-    });
-    *REGISTRY.write() = Some(Registry { path: path.to_owned(), entries });
+    })
 }
 
 /// Forgets the models, at unload.

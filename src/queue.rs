@@ -82,8 +82,10 @@ pub enum Done {
 struct State {
     jobs: VecDeque<Work>,
     hashes: VecDeque<(RequestId, Payload)>,
-    /// No more work is begun.
+    /// The threads are to end.
     closed: bool,
+    /// The server is about to end: no more work is begun.
+    halted: bool,
     running: usize,
     /// Workers up to this number go on; the others end.
     wanted: usize,
@@ -96,6 +98,7 @@ static STATE: Mutex<State> = Mutex::new(State {
     jobs: VecDeque::new(),
     hashes: VecDeque::new(),
     closed: true,
+    halted: false,
     running: 0,
     wanted: 0,
     alive: Vec::new(),
@@ -115,7 +118,10 @@ static MAILBOX: Mutex<Mailbox> = Mutex::new(Mailbox { done: Vec::new(), wake: |_
 /// Starts the threads. The main thread runs `wake` when something lies in the mailbox.
 pub fn start(wake: main_thread::Task) -> Result<(), String> {
     MAILBOX.lock().wake = wake;
-    STATE.lock().closed = false;
+    {
+        let mut state = STATE.lock();
+        (state.closed, state.halted) = (false, false);
+    }
     let hasher = spawn("image-hash", hash_until_closed)
         .map_err(|error| format!("cannot start the hashing thread: {error}"))?;
     STATE.lock().threads.push(hasher);
@@ -164,6 +170,7 @@ pub fn push(work: Work) -> Result<(), Work> {
     if state.closed || state.jobs.len() >= settings::queue_length() {
         return Err(work);
     }
+    go_on(&mut state);
     state.jobs.push_back(work);
     METRICS.queue_length.store(state.jobs.len() as u64, Relaxed);
     drop(state);
@@ -182,17 +189,19 @@ pub fn take_back(job: JobId) -> Option<Work> {
 
 /// Has a payload hashed. Payloads of requests under way are bounded by `image.queue-memory`.
 pub fn push_hash(request: RequestId, payload: Payload) {
-    STATE.lock().hashes.push_back((request, payload));
+    let mut state = STATE.lock();
+    go_on(&mut state);
+    state.hashes.push_back((request, payload));
+    drop(state);
     HASH_ADDED.notify_one();
 }
 
-/// Begins no more work and waits for what runs, but not longer than that.
-pub fn close(wait: Duration) {
+/// Begins no more work and waits for what runs, but not longer than that: the server is about to
+/// end, and its libraries' data with it. The threads stay.
+pub fn halt(wait: Duration) {
     let deadline = Instant::now() + wait;
     let mut state = STATE.lock();
-    state.closed = true;
-    JOB_ADDED.notify_all();
-    HASH_ADDED.notify_all();
+    state.halted = true;
     while state.running > 0 {
         if JOB_ENDED.wait_until(&mut state, deadline).timed_out() {
             return;
@@ -200,9 +209,20 @@ pub fn close(wait: Duration) {
     }
 }
 
+/// A server that takes another request has not ended: it could not save its data, for example.
+fn go_on(state: &mut State) {
+    if state.halted {
+        state.halted = false;
+        JOB_ADDED.notify_all();
+        HASH_ADDED.notify_all();
+    }
+}
+
 /// Ends idle threads, at unload.
 pub fn stop() {
-    close(Duration::ZERO);
+    STATE.lock().closed = true;
+    JOB_ADDED.notify_all();
+    HASH_ADDED.notify_all();
     let threads = std::mem::take(&mut STATE.lock().threads);
     for thread in threads {
         if thread.join().is_err() {
@@ -245,7 +265,8 @@ fn hash_until_closed() {
                 if state.closed {
                     return;
                 }
-                match state.hashes.pop_front() {
+                let task = if state.halted { None } else { state.hashes.pop_front() };
+                match task {
                     Some(task) => break task,
                     None => HASH_ADDED.wait(&mut state),
                 }
@@ -295,7 +316,8 @@ fn next_job(number: usize) -> Option<Work> {
             state.alive[number] = false;
             return None;
         }
-        if let Some(work) = state.jobs.pop_front() {
+        let work = if state.halted { None } else { state.jobs.pop_front() };
+        if let Some(work) = work {
             state.running += 1;
             METRICS.queue_length.store(state.jobs.len() as u64, Relaxed);
             METRICS.busy_workers.store(state.running as u64, Relaxed);

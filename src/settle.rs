@@ -302,7 +302,7 @@ pub fn role_changed() {
 
 /// The server's end: nothing more is begun, and no inference runs into it.
 pub fn shutdown() {
-    queue::close(SHUTDOWN_WAIT);
+    queue::halt(SHUTDOWN_WAIT);
 }
 
 /// Whether nothing is under way.

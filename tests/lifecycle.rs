@@ -18,12 +18,12 @@ fn computed(server: &Server) -> i64 {
     server.model_count("tiny", "computed")
 }
 
-/// A request that keeps the only worker busy.
+/// A request that keeps a worker busy, where none is busy yet.
 fn occupy(server: &Server, milliseconds: u64) -> (Vec<u8>, Pending) {
     let payload = photos::slow(milliseconds);
-    let busy = server.count("workers_busy");
+    wait_until("the workers are idle", || server.count("workers_busy") == 0);
     let pending = server.send(&recognize(photos::key_of(&payload), &payload));
-    wait_until("the worker is busy", || server.count("workers_busy") == busy + 1);
+    wait_until("the worker is busy", || server.count("workers_busy") == 1);
     (payload, pending)
 }
 

@@ -7,21 +7,21 @@ use redis::cmd;
 
 const MB: usize = 1 << 20;
 
-/// Strings of 1 kB until that many bytes of the server's memory are used.
-fn fill(server: &Server, bytes: usize) {
+/// Sets strings of 1 kB until `enough`.
+fn fill(server: &Server, enough: impl Fn() -> bool) {
     let mut client = server.client();
     let junk = "x".repeat(1000);
-    for i in 0.. {
+    for i in 0..1000 {
         let mut batch = redis::pipe();
         for j in 0..500 {
             batch.set(format!("junk:{i}:{j}"), &junk).ignore();
         }
         batch.query::<()>(&mut client).expect("every SET");
-        if used_memory(server) >= bytes {
+        if enough() {
             return;
         }
-        assert!(i < 1000, "the memory does not fill");
     }
+    panic!("the memory does not fill");
 }
 
 fn used_memory(server: &Server) -> usize {
@@ -39,9 +39,7 @@ fn a_full_cache_that_evicts_stores_what_it_computes() {
         .config("maxmemory", "30mb")
         .config("maxmemory-policy", "allkeys-lru")
         .start();
-    fill(&server, 29 * MB);
-    fill(&server, 29 * MB);
-    assert!(evicted(&server) > 0, "the cache is full");
+    fill(&server, || evicted(&server) > 1000);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -77,25 +75,26 @@ fn clients_that_wait_with_large_payloads_evict_no_data() {
             .config("maxmemory-policy", "allkeys-lru")
             .start();
         assert_eq!(server.count("queue_bytes_limit"), 10 * MB as i64);
-        fill(&server, 75 * MB);
+        fill(&server, || used_memory(&server) > 75 * MB);
         let keys = cmd("DBSIZE").number(&mut server.client());
 
         let mut waiting = Vec::new();
         for _ in 0..40 {
-            let payload = photos::slowed(&photos::padded(&photos::red(), 5_000_000), 1_000);
+            let payload = photos::slowed(&photos::padded(&photos::red(), 5_000_000), 3_000);
             waiting.push(server.send(&recognize("k", &payload)));
-            // It waits, or has been refused.
-            wait_until("it is decided", || {
-                let refused = server.count("refused");
-                server.count("waiting_clients") + refused >= waiting.len() as i64
+            wait_until("it is accepted or refused", || {
+                let done = server.model_count("tiny", "computed");
+                let decided = done + server.count("waiting_clients") + server.count("refused");
+                decided >= waiting.len() as i64
             });
+            assert!(server.count("queue_bytes") <= 10 * MB as i64);
         }
         let replies: Vec<Reply> = waiting.into_iter().map(Pending::reply).collect();
         let (refused, done): (Vec<_>, Vec<_>) =
             replies.iter().partition(|reply| matches!(reply, Reply::Error(_)));
         assert!(refused.iter().all(|reply| reply.error().starts_with("QUEUEFULL ")), "{refused:?}");
         assert!(done.iter().all(|reply| reply.text() == RED_RESULT), "{done:?}");
-        assert_eq!((refused.len(), done.len()), (38, 2));
+        assert!(refused.len() > 30 && done.len() >= 2, "{} refused", refused.len());
         assert_eq!(cmd("DBSIZE").number(&mut server.client()), keys + 1);
         assert_eq!(evicted(&server), 0);
         assert_settled(&mut server);

@@ -16,4 +16,5 @@ mod races;
 mod replication;
 mod safety;
 mod settings;
+mod soak;
 mod storage;
