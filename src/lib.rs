@@ -23,6 +23,7 @@ use redis_module::configuration::ConfigurationFlags;
 use redis_module::{Context, RedisString, RedisValue, Status, redis_module};
 
 use commands::{documentation, get::get, info, models::list, recognize::*};
+use recognition::engine::Engines;
 use server::{events, log, main_thread, payload};
 use settings::*;
 
@@ -60,6 +61,8 @@ redis_module! {
         string: [
             [MODELS_PATH.name, &MODELS_PATH, MODELS_PATH.default, ConfigurationFlags::IMMUTABLE, None],
             [MODEL.name, &MODEL, MODEL.default, ConfigurationFlags::DEFAULT, None],
+            [ENGINE.name, &ENGINE, ENGINE.default, ConfigurationFlags::IMMUTABLE, None],
+            [ONNXRUNTIME_PATH.name, &ONNXRUNTIME_PATH, ONNXRUNTIME_PATH.default, ConfigurationFlags::IMMUTABLE, None],
             [KEY_PREFIX.name, &KEY_PREFIX, KEY_PREFIX.default, ConfigurationFlags::DEFAULT, None],
         ],
         bool: [
@@ -92,7 +95,9 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
     documentation::register(ctx)?;
     let path = models_path();
     log::notice(&format!("loading models from {}", path.display()));
-    models::load_all(&path);
+    let engines = Engines::find(engine(), &onnxruntime_places());
+    log::notice(&format!("engine {}", engines.describe()));
+    models::load_all(&path, &engines);
     let default = MODEL.get();
     if let Err(error) = models::find(&default) {
         if REQUIRE_MODELS.load(Relaxed) {

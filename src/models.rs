@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use crate::error::{Error, Word, quoted};
 use crate::metrics::ModelMetrics;
 use crate::recognition::Recognizer;
+use crate::recognition::engine::Engines;
 use crate::server::log;
 
 /// A model that can be asked.
@@ -46,7 +47,7 @@ struct Registry {
 static REGISTRY: RwLock<Option<Registry>> = RwLock::new(None);
 
 /// Loads every folder of `path`, several at a time, and says in the log what became of each.
-pub fn load_all(path: &Path) {
+pub fn load_all(path: &Path, engines: &Engines) {
     let mut folders: Vec<PathBuf> = match std::fs::read_dir(path) {
         Ok(entries) => entries
             .filter_map(|entry| Some(entry.ok()?.path()))
@@ -59,14 +60,16 @@ pub fn load_all(path: &Path) {
     };
     folders.sort();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let entries = folders.chunks(cores).flat_map(load_together).collect();
+    let entries =
+        folders.chunks(cores).flat_map(|folders| load_together(folders, engines)).collect();
     *REGISTRY.write() = Some(Registry { path: path.to_owned(), entries });
 }
 
 /// Loads some folders at the same time.
-fn load_together(folders: &[PathBuf]) -> Vec<Entry> {
+fn load_together(folders: &[PathBuf], engines: &Engines) -> Vec<Entry> {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = folders.iter().map(|folder| scope.spawn(|| load(folder))).collect();
+        let threads: Vec<_> =
+            folders.iter().map(|folder| scope.spawn(|| load(folder, engines))).collect();
         threads
             .into_iter()
             .zip(folders)
@@ -93,10 +96,10 @@ fn folder_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn load(folder: &Path) -> Entry {
+fn load(folder: &Path, engines: &Engines) -> Entry {
     let start = Instant::now();
     let name = folder_name(folder);
-    match Recognizer::load(folder) {
+    match Recognizer::load(folder, engines) {
         Ok(recognizer) => {
             log::notice(&format!(
                 "model {}@{}: {}, {}, {:.1} MB, loaded in {} ms",

@@ -13,6 +13,7 @@ use crate::error::quoted;
 use crate::models;
 use crate::recognition::Folder;
 use crate::recognition::decode::DecodeLimits;
+use crate::recognition::engine::Wish;
 use crate::server::library;
 
 /// A setting that is a number: its name, default and bounds.
@@ -125,7 +126,12 @@ pub static MODELS_PATH: Text = Text::new("models-path", "", |_| Ok(()));
 pub static MODEL: Text = Text::new("model", "mobilenetv2", check_model);
 pub static KEY_PREFIX: Text = Text::new("key-prefix", "image:", check_prefix);
 
-pub static TEXTS: [&Text; 3] = [&MODELS_PATH, &MODEL, &KEY_PREFIX];
+/// `auto`, `tract` or `onnxruntime`.
+pub static ENGINE: Text = Text::new("engine", "auto", check_engine);
+/// The library's file or its folder. Empty: looked for beside the models, then in the system.
+pub static ONNXRUNTIME_PATH: Text = Text::new("onnxruntime-path", "", |_| Ok(()));
+
+pub static TEXTS: [&Text; 5] = [&MODELS_PATH, &MODEL, &KEY_PREFIX, &ENGINE, &ONNXRUNTIME_PATH];
 
 pub const REQUIRE_MODELS_NAME: &str = "require-models";
 pub static REQUIRE_MODELS: AtomicBool = AtomicBool::new(false);
@@ -139,6 +145,13 @@ fn check_model(name: &str) -> Result<(), String> {
         return Err(format!("there is no model {name}; IMAGE.MODELS lists what there is"));
     }
     Ok(())
+}
+
+fn check_engine(name: &str) -> Result<(), String> {
+    match Wish::parse(name) {
+        Some(_) => Ok(()),
+        None => Err("must be auto, tract or onnxruntime".to_owned()),
+    }
 }
 
 fn check_prefix(prefix: &str) -> Result<(), String> {
@@ -214,6 +227,30 @@ pub fn models_path() -> PathBuf {
     }
     let library = library::path().unwrap_or_default();
     library.parent().map(|folder| folder.join("models")).unwrap_or_else(|| PathBuf::from("models"))
+}
+
+/// Which engine is wanted.
+pub fn engine() -> Wish {
+    Wish::parse(&ENGINE.get()).unwrap_or(Wish::Auto)
+}
+
+/// Where onnxruntime's library may be, first the likeliest.
+pub fn onnxruntime_places() -> Vec<PathBuf> {
+    const SYSTEM: [&str; 6] = [
+        "/usr/local/lib",
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib",
+        "/opt/onnxruntime/lib",
+    ];
+    let path = ONNXRUNTIME_PATH.get();
+    if !path.is_empty() {
+        return vec![PathBuf::from(path)];
+    }
+    let models = models_path();
+    let beside = models.parent().map(|parent| parent.join("onnxruntime"));
+    beside.into_iter().chain([models]).chain(SYSTEM.map(PathBuf::from)).collect()
 }
 
 /// Checks the arguments of `loadmodule`, which come as pairs. The values have been taken over

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use decode::DecodeLimits;
+use engine::Engines;
 pub use error::{LoadError, RecognitionError};
 pub use folder::Folder;
 pub use json::trim_lists;
@@ -35,9 +36,9 @@ pub struct Recognizer {
 impl Recognizer {
     /// Loads the model in `path`, whose last component is its name. Checks the weights against the
     /// manifest's SHA-256 and runs the graph once, so that what loads also works.
-    pub fn load(path: &Path) -> Result<Recognizer, LoadError> {
+    pub fn load(path: &Path, engines: &Engines) -> Result<Recognizer, LoadError> {
         let folder = Folder::open(path)?;
-        let loaded = tasks::load(&folder)?;
+        let loaded = tasks::load(&folder, engines)?;
         Ok(Recognizer {
             name: folder.name().to_owned(),
             version: loaded.version,

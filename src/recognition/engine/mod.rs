@@ -1,6 +1,13 @@
 //! Engines: what runs an ONNX graph. A task sees a [`Session`] and never which engine is behind it.
+//!
+//! `tract` is built in. `onnxruntime` is about three times as fast and is a shared library, which
+//! is used where it is found; nothing of it is linked. Both give the same results within .01, so
+//! the engine is no part of a result's version.
 
+mod onnxruntime;
 mod tract;
+
+use std::path::PathBuf;
 
 use super::error::LoadError;
 
@@ -21,7 +28,85 @@ pub trait Session: Send + Sync {
     fn engine(&self) -> &'static str;
 }
 
-/// Loads an ONNX graph with one input of a concrete shape. (A symbolic batch is five times slower.)
-pub fn load(onnx: &[u8], shape: &[usize]) -> Result<Box<dyn Session>, LoadError> {
-    Ok(Box::new(tract::TractSession::load(onnx, shape)?))
+/// Which engine is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// onnxruntime where it can be used, else tract; for each model.
+    Auto,
+    Tract,
+    OnnxRuntime,
+}
+
+impl Wish {
+    pub fn parse(text: &str) -> Option<Wish> {
+        match text {
+            "auto" => Some(Wish::Auto),
+            "tract" => Some(Wish::Tract),
+            "onnxruntime" => Some(Wish::OnnxRuntime),
+            _ => None,
+        }
+    }
+}
+
+/// The engines of this process, as they were found at its start.
+pub struct Engines {
+    wish: Wish,
+    /// The library in use, or why there is none.
+    onnxruntime: Result<onnxruntime::Library, String>,
+}
+
+impl Engines {
+    /// Looks for onnxruntime, unless only tract is wanted: a file, or a folder that holds
+    /// `libonnxruntime.so…`, in this order.
+    pub fn find(wish: Wish, places: &[PathBuf]) -> Engines {
+        let onnxruntime = match wish {
+            Wish::Tract => Err("image.engine is tract".to_owned()),
+            Wish::Auto | Wish::OnnxRuntime => onnxruntime::Library::find(places),
+        };
+        Engines { wish, onnxruntime }
+    }
+
+    /// What is used and why, in a sentence.
+    pub fn describe(&self) -> String {
+        match (self.wish, &self.onnxruntime) {
+            (_, Ok(library)) => library.describe(),
+            (Wish::OnnxRuntime, Err(reason)) => format!("no engine: {reason}"),
+            (_, Err(reason)) => format!("tract: {reason}"),
+        }
+    }
+
+    /// The engine that models are loaded with, as INFO names it.
+    pub fn name(&self) -> &'static str {
+        match (self.wish, &self.onnxruntime) {
+            (_, Ok(_)) => onnxruntime::NAME,
+            (Wish::OnnxRuntime, Err(_)) => "none",
+            (_, Err(_)) => tract::NAME,
+        }
+    }
+
+    /// Loads an ONNX graph with one input of a concrete shape. (A symbolic batch is five times
+    /// slower with tract.)
+    pub fn load(&self, onnx: &[u8], shape: &[usize]) -> Result<Box<dyn Session>, LoadError> {
+        let by_tract = || -> Result<Box<dyn Session>, LoadError> {
+            Ok(Box::new(tract::TractSession::load(onnx, shape)?))
+        };
+        match (self.wish, &self.onnxruntime) {
+            (Wish::Tract, _) | (Wish::Auto, Err(_)) => by_tract(),
+            (Wish::OnnxRuntime, Err(reason)) => Err(LoadError(format!(
+                "image.engine is onnxruntime, and {reason}; `make onnxruntime` fetches the library, image.onnxruntime-path names it"
+            ))),
+            (Wish::OnnxRuntime, Ok(library)) => {
+                Ok(Box::new(onnxruntime::OnnxRuntimeSession::load(library, onnx, shape)?))
+            }
+            (Wish::Auto, Ok(library)) => {
+                match onnxruntime::OnnxRuntimeSession::load(library, onnx, shape) {
+                    Ok(session) => Ok(Box::new(session)),
+                    // What one engine lacks the other may have.
+                    Err(error) => {
+                        by_tract().map_err(|other| LoadError(format!("{error}; {other}")))
+                    }
+                }
+            }
+        }
+    }
 }

@@ -9,6 +9,8 @@ use tract_onnx::prelude::*;
 use super::{Output, Session};
 use crate::recognition::error::LoadError;
 
+pub const NAME: &str = "tract";
+
 pub struct TractSession {
     plan: Arc<TypedRunnableModel>,
     shape: Vec<usize>,
@@ -49,7 +51,7 @@ impl Session for TractSession {
     }
 
     fn engine(&self) -> &'static str {
-        "tract"
+        NAME
     }
 }
 

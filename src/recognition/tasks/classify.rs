@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Loaded, Task, version};
 use crate::recognition::decode::Photo;
-use crate::recognition::engine::{self, Output, Session};
+use crate::recognition::engine::{Engines, Output, Session};
 use crate::recognition::error::{LoadError, RecognitionError};
 use crate::recognition::folder::Folder;
 use crate::recognition::json;
@@ -84,14 +84,15 @@ struct Label<'a> {
     score: f32,
 }
 
-pub fn load(folder: &Folder, manifest: Manifest) -> Result<Loaded, LoadError> {
+pub fn load(folder: &Folder, manifest: Manifest, engines: &Engines) -> Result<Loaded, LoadError> {
     let manifest: ClassifyManifest = manifest.body()?;
     let labels = folder.labels(&manifest.output.labels)?;
     let version = version(NAME, REVISION, &manifest, &labels);
     let graph = manifest.graph.classify;
     graph.input.check()?;
     let weights = folder.weights(&graph)?;
-    let session = engine::load(&weights, &graph.input.shape())
+    let session = engines
+        .load(&weights, &graph.input.shape())
         .map_err(|error| LoadError(format!("{}: {error}", graph.file)))?;
     let engine = session.engine();
     let files = vec![graph.file.clone()];

@@ -7,6 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::decode::Photo;
+use super::engine::Engines;
 use super::error::{LoadError, RecognitionError};
 use super::folder::{Folder, hex};
 use super::prepare::Scratch;
@@ -29,10 +30,10 @@ pub struct Loaded {
 }
 
 /// Loads the task that the folder's manifest names.
-pub fn load(folder: &Folder) -> Result<Loaded, LoadError> {
+pub fn load(folder: &Folder, engines: &Engines) -> Result<Loaded, LoadError> {
     let manifest = folder.manifest()?;
     match manifest.task.as_str() {
-        classify::NAME => classify::load(folder, manifest),
+        classify::NAME => classify::load(folder, manifest, engines),
         other => Err(LoadError(format!(
             "model.toml: unknown task `{other}`; known is `{}`",
             classify::NAME

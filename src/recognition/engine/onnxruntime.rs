@@ -1,0 +1,184 @@
+//! onnxruntime: a shared library of C++, loaded if it is there and fits.
+//!
+//! A broken library must not take the process down with it. `dlopen` of a truncated file ends in
+//! SIGBUS, which nobody can catch; so the library is first loaded by another process, a short one.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use ort::environment::Environment;
+use ort::logging::LogLevel;
+use ort::session::Session as OrtSession;
+use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights};
+use ort::value::TensorRef;
+
+use super::{Output, Session};
+use crate::recognition::error::{LoadError, printable};
+
+pub const NAME: &str = "onnxruntime";
+
+const FILE_PREFIX: &str = "libonnxruntime.so";
+
+/// The library, loaded.
+pub struct Library {
+    path: PathBuf,
+    environment: Environment,
+}
+
+impl Library {
+    /// The first that can be used, or why none can.
+    pub fn find(places: &[PathBuf]) -> Result<Library, String> {
+        let candidates: Vec<PathBuf> = places.iter().filter_map(|place| in_place(place)).collect();
+        let mut problems = Vec::new();
+        for path in candidates {
+            match Library::open(&path) {
+                Ok(library) => return Ok(library),
+                Err(problem) => problems.push(format!("{}: {problem}", path.display())),
+            }
+        }
+        Err(if problems.is_empty() {
+            format!("no {FILE_PREFIX} was found")
+        } else {
+            problems.join("; ")
+        })
+    }
+
+    fn open(path: &Path) -> Result<Library, String> {
+        check_elsewhere(path)?;
+        // The first call into the crate, and by this function: any other panics without a library.
+        // It checks the version, too.
+        let builder = ort::init_from(path).map_err(|error| printable(&error.to_string()))?;
+        let environment = builder
+            .with_name("redis-image")
+            .with_telemetry(false)
+            .build()
+            .map_err(|error| printable(&error.to_string()))?;
+        Ok(Library { path: path.to_owned(), environment })
+    }
+
+    pub fn describe(&self) -> String {
+        format!("onnxruntime: {}", self.path.display())
+    }
+}
+
+/// The library at a place: the file itself, or the one of that folder with the highest name.
+fn in_place(place: &Path) -> Option<PathBuf> {
+    if place.is_file() {
+        return std::fs::canonicalize(place).ok();
+    }
+    let entries = std::fs::read_dir(place).ok()?;
+    let is_library = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with(FILE_PREFIX) && path.is_file()
+    };
+    let found = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_library).max()?;
+    std::fs::canonicalize(found).ok()
+}
+
+/// Has another process load the library: this very program, which is asked for its version and
+/// ends. If that process dies of it, this one would have, too.
+fn check_elsewhere(path: &Path) -> Result<(), String> {
+    let output = Command::new("/proc/self/exe")
+        .arg("--version")
+        .env("LD_PRELOAD", path)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("it could not be tried: {error}"))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    if output.status.code().is_none() {
+        return Err(format!("loading it crashes a process ({})", output.status));
+    }
+    if complaint.contains("cannot be preloaded") {
+        return Err(format!("it cannot be loaded: {}", printable(&complaint)));
+    }
+    Ok(())
+}
+
+/// A graph for onnxruntime. A session of the crate runs one thing at a time (the library's own
+/// parts are not all thread-safe), so there is one for each worker that runs, made when it is first
+/// needed; they share the packed weights.
+pub struct OnnxRuntimeSession {
+    environment: Environment,
+    onnx: Vec<u8>,
+    shape: Vec<i64>,
+    packed: PrepackedWeights,
+    idle: Mutex<Vec<OrtSession>>,
+}
+
+impl OnnxRuntimeSession {
+    pub fn load(
+        library: &Library,
+        onnx: &[u8],
+        shape: &[usize],
+    ) -> Result<OnnxRuntimeSession, LoadError> {
+        let graph = OnnxRuntimeSession {
+            environment: library.environment.clone(),
+            onnx: onnx.to_vec(),
+            shape: shape.iter().map(|side| *side as i64).collect(),
+            packed: PrepackedWeights::new(),
+            idle: Mutex::new(Vec::new()),
+        };
+        let refuse = |reason: String| {
+            LoadError(format!("onnxruntime cannot load the graph: {}", printable(&reason)))
+        };
+        let session = graph.new_session().map_err(refuse)?;
+        let inputs = session.inputs().len();
+        if inputs != 1 {
+            return Err(refuse(format!("it has {inputs} inputs, one is expected")));
+        }
+        graph.put_back(session);
+        Ok(graph)
+    }
+
+    fn new_session(&self) -> Result<OrtSession, String> {
+        let build = || -> ort::Result<OrtSession> {
+            OrtSession::builder(&self.environment)?
+                .with_log_level(LogLevel::Error)?
+                .with_optimization_level(GraphOptimizationLevel::All)?
+                .with_intra_threads(1)?
+                .with_inter_threads(1)?
+                .with_prepacked_weights(&self.packed)?
+                .commit_from_memory(&self.onnx)
+        };
+        build().map_err(|error| error.to_string())
+    }
+
+    fn take(&self) -> Result<OrtSession, String> {
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        idle.map_or_else(|| self.new_session(), Ok)
+    }
+
+    fn put_back(&self, session: OrtSession) {
+        if let Ok(mut idle) = self.idle.lock() {
+            idle.push(session);
+        }
+    }
+}
+
+impl Session for OnnxRuntimeSession {
+    fn run(&self, input: &[f32]) -> Result<Vec<Output>, String> {
+        let mut session = self.take()?;
+        let outputs =
+            run(&mut session, &self.shape, input).map_err(|error| printable(&error.to_string()));
+        self.put_back(session);
+        outputs
+    }
+
+    fn engine(&self) -> &'static str {
+        NAME
+    }
+}
+
+fn run(session: &mut OrtSession, shape: &[i64], input: &[f32]) -> ort::Result<Vec<Output>> {
+    let input = TensorRef::from_array_view((shape.to_vec(), input))?;
+    let outputs = session.run(ort::inputs![input])?;
+    outputs
+        .values()
+        .map(|output| {
+            let (shape, values) = output.try_extract_tensor::<f32>()?;
+            let shape = shape.iter().map(|side| *side as usize).collect();
+            Ok(Output { shape, values: values.to_vec() })
+        })
+        .collect()
+}
