@@ -87,6 +87,10 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
     server::check_api()
         .map_err(|name| format!("it needs Redis 7.0 or later ({name} is missing)"))?;
     check_arguments(arguments)?;
+    if MODEL.get().is_empty() {
+        // The server has set not even the defaults, and says why in its log.
+        return Err("a line image.* of the configuration is wrong".to_owned());
+    }
     payload::remember_main_thread();
     main_thread::start(ctx);
     documentation::register(ctx)?;

@@ -107,7 +107,7 @@ fn hashed(ctx: &Context, id: RequestId, payload: Payload, digest: Digest) {
         return;
     }
     match look_up_hashed(ctx, id, digest) {
-        Ok(Some(stored)) => finish_hit(id, digest, &stored),
+        Ok(Some(stored)) => finish_hit(ctx, id, digest, &stored),
         Ok(None) => {
             let queued = in_flight::with(|in_flight| in_flight.enqueue(id, digest, payload));
             if let Err(error) = queued {
@@ -145,13 +145,17 @@ fn look_up_hashed(
     look_up(ctx, &key, &model, digest, refresh)
 }
 
-fn finish_hit(id: RequestId, digest: Digest, stored: &RedisString) {
+fn finish_hit(ctx: &Context, id: RequestId, digest: Digest, stored: &RedisString) {
     let Some(mut request) = in_flight::with(|in_flight| in_flight.take(id)) else { return };
     request.digest = Some(digest);
     request.model.metrics.hit();
     if let Some(place) = request.place() {
         in_flight::with(|in_flight| in_flight.note_stored(place, id, digest));
         failures::forget(place, &request.model);
+        if request.wanted && request.writes {
+            // NOWAIT was answered ACCEPTED before anybody could know: the result is at its key.
+            keyspace::notify(ctx, RECOGNIZED_EVENT, &string(&place.key));
+        }
     }
     let text = String::from_utf8_lossy(stored.as_slice()).into();
     answer(request, &Ok((text, "stored")));
@@ -234,7 +238,13 @@ fn settle(ctx: &Context, settlement: &Settlement) {
             METRICS.stored.increment();
             keyspace::notify(ctx, RECOGNIZED_EVENT, &key);
         }
-        Err(reason) => METRICS.not_stored(reason).increment(),
+        Err(reason) => {
+            METRICS.not_stored(reason).increment();
+            if matches!(reason, NotStored::Memory | NotStored::Foreign | NotStored::Refused) {
+                // Who waits for the key to change would wait in vain.
+                keyspace::notify(ctx, FAILED_EVENT, &key);
+            }
+        }
     }
 }
 
