@@ -38,7 +38,7 @@ LARGE, LARGE_EVERY = 30_000_000, 0.08
 
 MIN_HIT_RATE, MAX_HIT_LATENCY, MAX_OUTSIDE_MS = 0.9, 1.8, 3.0
 # INFO shows the upper end of a histogram's bucket; its lower end is at most this share below.
-INFO_BUCKET = 1 / 9
+INFO_BUCKET = 1 / 33
 
 
 class Report:

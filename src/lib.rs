@@ -23,7 +23,7 @@ use redis_module::configuration::ConfigurationFlags;
 use redis_module::{Context, RedisString, RedisValue, Status, redis_module};
 
 use commands::{documentation, get::get, info, models::list, recognize::*};
-use server::{events, log, main_thread, payload};
+use server::{events, log, main_thread, payload, thread};
 use settings::*;
 
 redis_module! {
@@ -92,6 +92,7 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
         return Err("a line image.* of the configuration is wrong".to_owned());
     }
     payload::remember_main_thread();
+    thread::keep_freed_memory();
     main_thread::start(ctx);
     documentation::register(ctx)?;
     let path = models_path();
@@ -115,7 +116,7 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
             config_changed: |_| main_thread::run_soon(apply_settings),
         },
     );
-    log::notice(&format!("ready: {} workers at nice {}", queue::workers(), nice()));
+    log::notice(&format!("ready, with {} worker(s) at nice {}", queue::workers(), nice()));
     Ok(())
 }
 
