@@ -2,12 +2,14 @@
 //!
 //! This file is the module's table of contents: its commands, its settings, its start and stop.
 
+mod answers;
 mod cache;
 mod commands;
 mod digest;
 mod error;
 mod failures;
 mod in_flight;
+mod lookup;
 mod metrics;
 mod models;
 mod queue;
@@ -16,6 +18,7 @@ mod reply;
 mod server;
 mod settings;
 mod settle;
+mod stores;
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -78,6 +81,7 @@ fn start(ctx: &Context, arguments: &[RedisString]) -> Status {
             log::warning(&format!("the module is not loaded: {reason}"));
             queue::stop();
             models::forget_all();
+            main_thread::stop();
             Status::Err
         }
     }
@@ -112,11 +116,15 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
         ctx,
         events::Handlers {
             shutdown: |_| settle::shutdown(),
-            role_changed: settle::role_changed,
+            role_changed: stores::role_changed,
             config_changed: |_| main_thread::run_soon(apply_settings),
         },
     );
-    log::notice(&format!("ready, with {} worker(s) at nice {}", queue::workers(), nice()));
+    log::notice(&format!(
+        "ready, with {} worker(s) at nice {}",
+        metrics::METRICS.workers.load(Relaxed),
+        nice()
+    ));
     Ok(())
 }
 

@@ -176,6 +176,7 @@ pub struct Metrics {
     pub requests: AtomicU64,
     /// Jobs in the queue, the running ones not among them.
     pub queue_length: AtomicU64,
+    pub workers: AtomicU64,
     pub busy_workers: AtomicU64,
     /// Stores that wait for writes to be allowed again.
     pub waiting_stores: AtomicU64,
@@ -194,6 +195,7 @@ pub static METRICS: Metrics = Metrics {
     waiting_clients: AtomicU64::new(0),
     requests: AtomicU64::new(0),
     queue_length: AtomicU64::new(0),
+    workers: AtomicU64::new(0),
     busy_workers: AtomicU64::new(0),
     waiting_stores: AtomicU64::new(0),
 };

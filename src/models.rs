@@ -11,6 +11,7 @@ use crate::error::{Error, Word, quoted};
 use crate::metrics::ModelMetrics;
 use crate::recognition::Recognizer;
 use crate::server::log;
+use crate::settings;
 
 /// A model that can be asked.
 pub struct ServedModel {
@@ -113,6 +114,14 @@ fn load(folder: &Path) -> Entry {
             log::warning(&format!("model {name} cannot be loaded: {error}"));
             Entry { name, state: Err(error.0) }
         }
+    }
+}
+
+/// The model of that name, or the default one.
+pub fn find_or_default(name: Option<&str>) -> Result<Arc<ServedModel>, Error> {
+    match name {
+        Some(name) => find(name),
+        None => find(&settings::MODEL.get()),
     }
 }
 

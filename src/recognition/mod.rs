@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use decode::DecodeLimits;
 pub use error::{LoadError, RecognitionError};
-pub use folder::Folder;
+pub use folder::{Folder, hex};
 pub use json::trim_lists;
 pub use prepare::Scratch;
 

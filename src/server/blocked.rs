@@ -10,6 +10,7 @@
 //! passes in the same turn of the event loop in which the client is unblocked, Redis 7.0 sends
 //! neither reply, and the client waits for ever (or takes the next command's reply for this one).
 
+use std::mem::ManuallyDrop;
 use std::os::raw::{c_int, c_void};
 use std::ptr::null_mut;
 
@@ -67,27 +68,31 @@ impl Client {
         let end = api!(RedisModule_BlockedClientMeasureTimeEnd);
         let unblock = api!(RedisModule_UnblockClient);
         let reply = Box::into_raw(Box::new(reply));
+        let this = ManuallyDrop::new(self);
         // SAFETY: the handle is valid until it is unblocked, and `self` is consumed: it is unblocked
         // once. The reply belongs to `on_free` from here on.
         unsafe {
-            end(self.handle);
-            unblock(self.handle, reply.cast::<c_void>());
+            end(this.handle);
+            unblock(this.handle, reply.cast::<c_void>());
         }
-        self.stop_clock();
+        this.stop_clock();
     }
 
-    /// Gives back the handle of a client that has its reply already, or has gone.
-    fn release(self) {
-        let unblock = api!(RedisModule_UnblockClient);
-        // SAFETY: as in `unblock`; the server calls no reply callback for a client that has gone.
-        unsafe { unblock(self.handle, null_mut()) };
-        self.stop_clock();
-    }
-
-    fn stop_clock(self) {
-        if let Some(deadline) = self.deadline {
+    fn stop_clock(&self) {
+        if let Some(deadline) = &self.deadline {
             main_thread::stop_timer(deadline);
         }
+    }
+}
+
+/// Gives back the handle of a client that has its reply already, or has gone. It is the last resort,
+/// too: should a client ever be lost on the way, `on_reply` tells it so.
+impl Drop for Client {
+    fn drop(&mut self) {
+        let unblock = api!(RedisModule_UnblockClient);
+        // SAFETY: as in `unblock`, which does not come here.
+        unsafe { unblock(self.handle, null_mut()) };
+        self.stop_clock();
     }
 }
 
@@ -116,8 +121,10 @@ extern "C" fn on_deadline<W: Waiting>(_ctx: *mut raw::RedisModuleCtx, handle: *m
     guard("a deadline", (), || {
         main_thread::timer_fired();
         let (answer, client) = W::timed_out(ClientId(handle as usize));
-        if let Some(client) = client {
-            Client { deadline: None, ..client }.unblock(answer);
+        if let Some(mut client) = client {
+            // Fired: not to be stopped any more.
+            client.deadline = None;
+            client.unblock(answer);
         }
     });
 }
@@ -134,9 +141,7 @@ extern "C" fn on_unblock<W: Waiting>(
         let id = ClientId(unsafe { handle(ctx) } as usize);
         let (answer, client) = W::timed_out(id);
         reply::send(&Context::new(ctx), &answer);
-        if let Some(client) = client {
-            client.release();
-        }
+        drop(client);
     });
     raw::REDISMODULE_OK as c_int
 }
@@ -146,9 +151,7 @@ unsafe extern "C" fn on_disconnect<W: Waiting>(
     handle: *mut raw::RedisModuleBlockedClient,
 ) {
     guard("a disconnection", (), || {
-        if let Some(client) = W::disconnected(ClientId(handle as usize)) {
-            client.release();
-        }
+        drop(W::disconnected(ClientId(handle as usize)));
     });
 }
 

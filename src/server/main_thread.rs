@@ -84,7 +84,7 @@ pub fn run_after(milliseconds: i64, task: Task) {
 pub struct TimerId(raw::RedisModuleTimerID);
 
 /// Has the server call back after that time, with what it is given. The callback is to say
-/// [`timer_fired`].
+/// [`timer_fired`], and must not stop its own timer: the server frees it afterwards.
 pub fn start_timer(
     milliseconds: i64,
     callback: extern "C" fn(*mut raw::RedisModuleCtx, *mut c_void),
@@ -102,7 +102,7 @@ pub fn timer_fired() {
 }
 
 /// Stops a timer that has not fired.
-pub fn stop_timer(timer: TimerId) {
+pub fn stop_timer(timer: &TimerId) {
     let stop = api!(RedisModule_StopTimer);
     let detached = DETACHED.load(Ordering::Acquire);
     // SAFETY: on the main thread, with our own context; an unknown timer is refused by the call.
