@@ -39,7 +39,7 @@ run: build models ## Runs a server with the module in the foreground; PORT=…
 		--loadmodule "$(CURDIR)/$(RELEASE)" models-path "$(CURDIR)/models"
 
 bench: build models photos ## Measures hits and misses, side by side, as ratios
-	@cargo run --release --quiet --package redis-image-tests --bin bench -- $(RELEASE)
+	@$(PYTHON) benches/bench.py $(RELEASE)
 
 clean: ## Removes what was built, and the photos; weights stay, as some may be your own
 	cargo clean

@@ -68,13 +68,13 @@ pub fn store(
     if !flags.contains(ContextFlags::MASTER) {
         return Err(NotStored::Role);
     }
-    let evicts = flags.contains(ContextFlags::EVICTED);
-    if evicts && main_thread::used_memory_ratio() > MAX_MEMORY_RATIO {
+    // Before anything is deleted, and not by `verify_oom`: that knows only how full the server was
+    // before its last command, and refuses most stores of a full cache that evicts.
+    let limit = if flags.contains(ContextFlags::EVICTED) { MAX_MEMORY_RATIO } else { 1.0 };
+    if main_thread::used_memory_ratio() > limit {
         return Err(NotStored::Memory);
     }
-    let writing = CallOptionsBuilder::new().replicate().errors_as_replies();
-    // The check refuses most stores of a full cache, so it is for a server that never evicts.
-    let writing = if evicts { writing.build() } else { writing.verify_oom().build() };
+    let writing = CallOptionsBuilder::new().replicate().errors_as_replies().build();
     let key = name.as_slice();
 
     let stale = stale_fields(ctx, name, digest, model)?;

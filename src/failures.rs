@@ -9,39 +9,48 @@ use std::time::{Duration, Instant};
 
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::in_flight::Place;
+use crate::in_flight::{Place, RequestId};
 use crate::models::ServedModel;
 
 const MAX_FAILURES: usize = 1024;
 const MAX_AGE: Duration = Duration::from_secs(60);
+/// The failure of a longer key is not remembered: what is kept here is counted nowhere.
+const MAX_KEY: usize = 1024;
 
-struct Failure {
-    place: Rc<Place>,
-    model: Arc<ServedModel>,
-    digest: Option<Digest>,
-    error: Error,
-    at: Instant,
+/// A request that failed.
+pub struct Failure {
+    pub request: RequestId,
+    pub place: Rc<Place>,
+    pub model: Arc<ServedModel>,
+    pub digest: Option<Digest>,
+    pub error: Error,
 }
 
 thread_local! {
     /// Oldest first.
-    static FAILURES: RefCell<VecDeque<Failure>> = const { RefCell::new(VecDeque::new()) };
+    static FAILURES: RefCell<VecDeque<(Instant, Failure)>> = const { RefCell::new(VecDeque::new()) };
 }
 
-pub fn remember(place: Rc<Place>, model: Arc<ServedModel>, digest: Option<Digest>, error: Error) {
+pub fn remember(failure: Failure) {
+    if failure.place.key.len() > MAX_KEY {
+        return;
+    }
     FAILURES.with_borrow_mut(|failures| {
+        drop_old(failures);
         if failures.len() == MAX_FAILURES {
             failures.pop_front();
         }
-        failures.push_back(Failure { place, model, digest, error, at: Instant::now() });
+        failures.push_back((Instant::now(), failure));
     });
 }
 
-/// Forgets the failures of a key that has succeeded since.
-pub fn forget(place: &Place, model: &Arc<ServedModel>) {
+/// Forgets the failures of a key that are older than a request that succeeded.
+pub fn forget(place: &Place, model: &Arc<ServedModel>, succeeded: RequestId) {
     FAILURES.with_borrow_mut(|failures| {
         if !failures.is_empty() {
-            failures.retain(|failure| !failure.is_of(place, model));
+            failures.retain(|(_, failure)| {
+                !(failure.request < succeeded && failure.is_of(place, model))
+            });
         }
     });
 }
@@ -49,24 +58,29 @@ pub fn forget(place: &Place, model: &Arc<ServedModel>) {
 /// The last failure of a key, if it is not too old.
 pub fn find(place: &Place, model: &Arc<ServedModel>, digest: Option<Digest>) -> Option<Error> {
     FAILURES.with_borrow_mut(|failures| {
-        while failures.front().is_some_and(|failure| failure.at.elapsed() > MAX_AGE) {
-            failures.pop_front();
-        }
+        drop_old(failures);
         let same_picture = |failure: &Failure| match (digest, failure.digest) {
             (Some(wanted), Some(known)) => wanted == known,
             _ => true,
         };
-        let found = failures
+        failures
             .iter()
-            .rev()
-            .find(|failure| failure.is_of(place, model) && same_picture(failure));
-        found.map(|failure| failure.error.clone())
+            .map(|(_, failure)| failure)
+            .filter(|failure| failure.is_of(place, model) && same_picture(failure))
+            .max_by_key(|failure| failure.request)
+            .map(|failure| failure.error.clone())
     })
 }
 
 /// At unload: nothing may keep a model.
 pub fn clear() {
     FAILURES.with_borrow_mut(VecDeque::clear);
+}
+
+fn drop_old(failures: &mut VecDeque<(Instant, Failure)>) {
+    while failures.front().is_some_and(|(at, _)| at.elapsed() > MAX_AGE) {
+        failures.pop_front();
+    }
 }
 
 impl Failure {

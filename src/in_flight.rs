@@ -7,7 +7,7 @@
 //! requests grow: of two on one key the larger is the newer.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub enum Target {
     /// be computed are still to be checked.
     Computed {
         db: i32,
-        user: Option<Rc<RedisString>>,
+        user: Rc<RedisString>,
     },
 }
 
@@ -68,9 +68,15 @@ pub struct Request {
     /// Clients that wait for it by `IMAGE.GET … WAIT`.
     pub watchers: Vec<Waiter>,
     job: Option<JobId>,
-    /// Payload bytes that count as waiting because of it.
-    bytes: usize,
+    /// Bytes of payload that wait because of it.
+    payload_bytes: usize,
+    /// Bytes that it costs itself, key included.
+    own_bytes: usize,
 }
+
+/// What a request costs beside its payload and its key, roughly: joined requests that nobody waits
+/// for need no place in the queue, and this is what bounds them.
+const REQUEST_BYTES: usize = 512;
 
 impl Request {
     pub fn new(target: Target, model: Arc<ServedModel>, writes: bool) -> Request {
@@ -87,7 +93,8 @@ impl Request {
             asker: None,
             watchers: Vec::new(),
             job: None,
-            bytes: 0,
+            payload_bytes: 0,
+            own_bytes: 0,
         }
     }
 
@@ -122,7 +129,7 @@ pub struct Shape {
 
 struct Job {
     key: JobKey,
-    requests: Vec<RequestId>,
+    requests: VecDeque<RequestId>,
 }
 
 /// What makes two requests the same job. Models are told apart by their address, which a job keeps
@@ -138,9 +145,11 @@ fn job_key(digest: Digest, model: &Arc<ServedModel>) -> JobKey {
 struct History {
     /// Requests, and stores that were put off.
     open: usize,
-    requests: Vec<RequestId>,
+    requests: BTreeSet<RequestId>,
     /// The newest request whose result the key holds.
     newest: Option<(RequestId, Digest)>,
+    /// The newest request that ended with a result, for each model.
+    succeeded: HashMap<usize, RequestId>,
 }
 
 #[derive(Default)]
@@ -171,14 +180,18 @@ impl InFlight {
     }
 
     /// Takes up a request, with the bytes of its payload.
-    pub fn accept(&mut self, request: Request, bytes: usize) -> Result<RequestId, Error> {
+    pub fn accept(&mut self, request: Request, payload_bytes: usize) -> Result<RequestId, Error> {
+        let key_bytes = request.place().map_or(0, |place| place.key.len());
+        let own_bytes = REQUEST_BYTES + key_bytes;
+        let bytes = payload_bytes + own_bytes;
         let limit = settings::queue_memory();
         if self.bytes + bytes > limit {
             METRICS.refused.increment();
+            let advice = if bytes > limit { "that can never fit" } else { "try again later" };
             return Err(Error::new(
                 Word::QueueFull,
                 format!(
-                    "{} bytes of payloads wait and {bytes} more would exceed {limit} (image.queue-memory, or a tenth of maxmemory); try again later",
+                    "{} bytes wait and {bytes} more would exceed {limit} (image.queue-memory, or a tenth of maxmemory): {advice}",
                     self.bytes
                 ),
             ));
@@ -189,7 +202,7 @@ impl InFlight {
             self.open(id, place);
         }
         self.bytes += bytes;
-        self.requests.insert(id, Request { bytes, ..request });
+        self.requests.insert(id, Request { payload_bytes, own_bytes, ..request });
         self.publish();
         Ok(id)
     }
@@ -197,7 +210,7 @@ impl InFlight {
     fn open(&mut self, id: RequestId, place: Rc<Place>) {
         let history = self.places.entry(place).or_default();
         history.open += 1;
-        history.requests.push(id);
+        history.requests.insert(id);
     }
 
     /// Gives a request of the form without a key the place that its digest determines.
@@ -210,6 +223,18 @@ impl InFlight {
 
     pub fn get(&self, id: RequestId) -> Option<&Request> {
         self.requests.get(&id)
+    }
+
+    /// Notes the digest of a request, and takes out the clients that wait for another picture.
+    pub fn learn_digest(&mut self, id: RequestId, digest: Digest) -> Vec<Waiter> {
+        let Some(request) = self.requests.get_mut(&id) else { return Vec::new() };
+        request.digest = Some(digest);
+        let misled = |waiter: &mut Waiter| waiter.digest.is_some_and(|wanted| wanted != digest);
+        let misled: Vec<Waiter> = request.watchers.extract_if(.., misled).collect();
+        for waiter in &misled {
+            self.clients.remove(&waiter.client.id());
+        }
+        misled
     }
 
     /// Lets the request's own client wait for it.
@@ -261,17 +286,18 @@ impl InFlight {
             return Err(Error::new(Word::Failed, "the request is not known any more"));
         };
         request.digest = Some(digest);
+        let nobody_waits = request.asker.is_none() && request.wanted;
         let key = job_key(digest, &request.model);
         if let Some(job_id) = self.job_ids.get(&key)
             && let Some(job) = self.jobs.get_mut(job_id)
         {
-            job.requests.push(id);
+            job.requests.push_back(id);
             request.job = Some(*job_id);
             request.joined = true;
             request.model.metrics.joined.increment();
-            if request.asker.is_none() && request.wanted {
+            if nobody_waits {
                 // NOWAIT: nobody holds this payload any more.
-                self.bytes -= std::mem::take(&mut request.bytes);
+                self.bytes -= std::mem::take(&mut request.payload_bytes);
             }
             self.publish();
             return Ok(());
@@ -289,29 +315,38 @@ impl InFlight {
         }
         request.job = Some(job_id);
         self.job_ids.insert(key, job_id);
-        self.jobs.insert(job_id, Job { key, requests: vec![id] });
+        self.jobs.insert(job_id, Job { key, requests: VecDeque::from([id]) });
         Ok(())
     }
 
-    /// Takes all requests of a job that has ended, oldest first. Their places stay open until
-    /// [`InFlight::close`].
-    pub fn take_job(&mut self, id: JobId) -> Vec<(RequestId, Request)> {
-        let Some(job) = self.jobs.remove(&id) else { return Vec::new() };
-        self.job_ids.remove(&job.key);
-        let mut requests: Vec<_> =
-            job.requests.iter().filter_map(|id| Some((*id, self.take(*id)?))).collect();
-        requests.sort_by_key(|(id, _)| *id);
-        requests
+    /// A job has ended: nothing joins it any more.
+    pub fn end_job(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            self.job_ids.remove(&job.key);
+            job.requests.make_contiguous().sort_unstable();
+        }
+    }
+
+    /// Takes some requests of a job that has ended, oldest first, until there are none. Their places
+    /// stay open until [`InFlight::close`].
+    pub fn take_some(&mut self, id: JobId, count: usize) -> Vec<(RequestId, Request)> {
+        let Some(job) = self.jobs.get_mut(&id) else { return Vec::new() };
+        let count = count.min(job.requests.len());
+        let ids: Vec<RequestId> = job.requests.drain(..count).collect();
+        if job.requests.is_empty() {
+            self.jobs.remove(&id);
+        }
+        ids.into_iter().filter_map(|id| Some((id, self.take(id)?))).collect()
     }
 
     /// Takes a request that has ended. Its place stays open until [`InFlight::close`].
     pub fn take(&mut self, id: RequestId) -> Option<Request> {
         let request = self.requests.remove(&id)?;
-        self.bytes -= request.bytes;
+        self.bytes -= request.payload_bytes + request.own_bytes;
         if let Some(place) = request.place()
             && let Some(history) = self.places.get_mut(place)
         {
-            history.requests.retain(|other| *other != id);
+            history.requests.remove(&id);
         }
         for waiter in request.asker.iter().chain(&request.watchers) {
             self.clients.remove(&waiter.client.id());
@@ -350,22 +385,53 @@ impl InFlight {
         }
     }
 
-    /// Notes that a request made just now found its result stored: what began earlier on this key
-    /// is older.
-    pub fn note_hit(&mut self, place: &Place, digest: Digest) {
-        if !self.places.is_empty() && self.places.contains_key(place) {
-            self.last += 1;
-            self.note_stored(place, RequestId(self.last), digest);
+    /// Notes that a request made just now found its result stored, and gives its number: what began
+    /// earlier on this key is older.
+    pub fn note_hit(
+        &mut self,
+        place: &Place,
+        model: &Arc<ServedModel>,
+        digest: Digest,
+    ) -> RequestId {
+        self.last += 1;
+        let id = RequestId(self.last);
+        if !self.places.is_empty() {
+            self.note_stored(place, id, digest);
+            self.note_success(place, model, id);
         }
+        id
+    }
+
+    /// Notes that a request ended with a result, stored or not.
+    pub fn note_success(&mut self, place: &Place, model: &Arc<ServedModel>, id: RequestId) {
+        if let Some(history) = self.places.get_mut(place) {
+            let newest = history.succeeded.entry(Arc::as_ptr(model) as usize).or_insert(id);
+            *newest = id.max(*newest);
+        }
+    }
+
+    /// Whether a newer request on that key has ended with a result.
+    pub fn has_newer_success(
+        &self,
+        place: &Place,
+        model: &Arc<ServedModel>,
+        id: RequestId,
+    ) -> bool {
+        let history = self.places.get(place);
+        let newest =
+            history.and_then(|history| history.succeeded.get(&(Arc::as_ptr(model) as usize)));
+        newest.is_some_and(|newest| *newest > id)
     }
 
     /// A client's time is over: gives it back. Its request goes on.
     pub fn timed_out(&mut self, id: ClientId) -> Option<Waiter> {
         let (request_id, waiter, was_asker) = self.remove_waiter(id)?;
         if was_asker && let Some(request) = self.requests.get_mut(&request_id) {
-            request.wanted = true;
+            // It may still be stored; what is not stored is for nobody.
+            request.wanted = request.writes;
         }
         self.release_joined(request_id);
+        self.drop_if_abandoned(request_id);
         self.publish();
         Some(waiter)
     }
@@ -395,7 +461,7 @@ impl InFlight {
             && request.joined
             && request.asker.is_none()
         {
-            self.bytes -= std::mem::take(&mut request.bytes);
+            self.bytes -= std::mem::take(&mut request.payload_bytes);
         }
     }
 
@@ -407,7 +473,8 @@ impl InFlight {
             return;
         }
         METRICS.dropped.increment();
-        for (_, request) in self.take_job(job_id) {
+        self.end_job(job_id);
+        for (_, request) in self.take_some(job_id, usize::MAX) {
             if let Some(place) = request.place() {
                 self.close(place);
             }

@@ -2,12 +2,14 @@
 //!
 //! This file is the module's table of contents: its commands, its settings, its start and stop.
 
+mod answers;
 mod cache;
 mod commands;
 mod digest;
 mod error;
 mod failures;
 mod in_flight;
+mod lookup;
 mod metrics;
 mod models;
 mod queue;
@@ -16,6 +18,7 @@ mod reply;
 mod server;
 mod settings;
 mod settle;
+mod stores;
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -24,7 +27,7 @@ use redis_module::{Context, RedisString, RedisValue, Status, redis_module};
 
 use commands::{documentation, get::get, info, models::list, recognize::*};
 use recognition::engine::Engines;
-use server::{events, log, main_thread, payload};
+use server::{events, log, main_thread, payload, thread};
 use settings::*;
 
 redis_module! {
@@ -81,6 +84,7 @@ fn start(ctx: &Context, arguments: &[RedisString]) -> Status {
             log::warning(&format!("the module is not loaded: {reason}"));
             queue::stop();
             models::forget_all();
+            main_thread::stop();
             Status::Err
         }
     }
@@ -90,7 +94,12 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
     server::check_api()
         .map_err(|name| format!("it needs Redis 7.0 or later ({name} is missing)"))?;
     check_arguments(arguments)?;
+    if MODEL.get().is_empty() {
+        // The server has set not even the defaults, and says why in its log.
+        return Err("a line image.* of the configuration is wrong".to_owned());
+    }
     payload::remember_main_thread();
+    thread::keep_freed_memory();
     main_thread::start(ctx);
     documentation::register(ctx)?;
     let path = models_path();
@@ -112,11 +121,15 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
         ctx,
         events::Handlers {
             shutdown: |_| settle::shutdown(),
-            role_changed: settle::role_changed,
+            role_changed: stores::role_changed,
             config_changed: |_| main_thread::run_soon(apply_settings),
         },
     );
-    log::notice(&format!("ready: {} workers at nice {}", queue::workers(), nice()));
+    log::notice(&format!(
+        "ready, with {} worker(s) at nice {}",
+        metrics::METRICS.workers.load(Relaxed),
+        nice()
+    ));
     Ok(())
 }
 

@@ -25,15 +25,15 @@ impl Counter {
     }
 }
 
-/// Durations in buckets that grow by an eighth: a quantile is right within 12%.
+/// Durations in buckets that grow by a 32nd: a quantile is right within 3%.
 pub struct Histogram {
     buckets: [AtomicU64; BUCKETS],
 }
 
 /// Values below this have a bucket each; from here on there are this many buckets a power of two.
-const STEPS: u64 = 8;
+const STEPS: u64 = 32;
 /// Enough for 2^40 microseconds, 12 days.
-const BUCKETS: usize = 8 * 38 + 8;
+const BUCKETS: usize = 32 * 36 + 32;
 
 impl Default for Histogram {
     fn default() -> Histogram {
@@ -102,10 +102,8 @@ pub struct ModelMetrics {
 impl ModelMetrics {
     pub fn hit(&self) {
         self.hits.increment();
-        let computed = self.computed.get();
-        if computed > 0 {
-            METRICS.saved_microseconds.add(self.compute_microseconds.get() / computed);
-        }
+        let mean = self.compute_microseconds.get().checked_div(self.computed.get());
+        METRICS.saved_microseconds.add(mean.unwrap_or(0));
     }
 
     pub fn computed(&self, duration: Duration, decoding: Duration, inference: Duration) {
@@ -178,6 +176,7 @@ pub struct Metrics {
     pub requests: AtomicU64,
     /// Jobs in the queue, the running ones not among them.
     pub queue_length: AtomicU64,
+    pub workers: AtomicU64,
     pub busy_workers: AtomicU64,
     /// Stores that wait for writes to be allowed again.
     pub waiting_stores: AtomicU64,
@@ -196,6 +195,7 @@ pub static METRICS: Metrics = Metrics {
     waiting_clients: AtomicU64::new(0),
     requests: AtomicU64::new(0),
     queue_length: AtomicU64::new(0),
+    workers: AtomicU64::new(0),
     busy_workers: AtomicU64::new(0),
     waiting_stores: AtomicU64::new(0),
 };
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_right_within_an_eighth() {
+    fn quantiles_are_right_within_a_32nd() {
         let histogram = Histogram::default();
         assert_eq!(histogram.quantile(0.5), 0.0);
         for milliseconds in 1..=1000 {
@@ -232,7 +232,7 @@ mod tests {
         for share in [0.5, 0.95, 0.99] {
             let quantile = histogram.quantile(share);
             let exact = share * 1000.0;
-            assert!((exact..exact * 1.126).contains(&quantile), "{share}: {quantile}");
+            assert!((exact..exact * 1.032).contains(&quantile), "{share}: {quantile}");
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::metrics::ModelMetrics;
 use crate::recognition::Recognizer;
 use crate::recognition::engine::Engines;
 use crate::server::log;
+use crate::settings;
 
 /// A model that can be asked.
 pub struct ServedModel {
@@ -116,6 +117,14 @@ fn load(folder: &Path, engines: &Engines) -> Entry {
             log::warning(&format!("model {name} cannot be loaded: {error}"));
             Entry { name, state: Err(error.0) }
         }
+    }
+}
+
+/// The model of that name, or the default one.
+pub fn find_or_default(name: Option<&str>) -> Result<Arc<ServedModel>, Error> {
+    match name {
+        Some(name) => find(name),
+        None => find(&settings::MODEL.get()),
     }
 }
 

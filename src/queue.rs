@@ -16,11 +16,12 @@
 //! thread and back in a [`Done`]; nobody else can reach it meanwhile, so there is nothing to lock
 //! and nothing that dangles, whatever becomes of the client. Finished work is put into one mailbox,
 //! and only the first into an empty mailbox wakes the main thread: many jobs, one wake-up. It wakes
-//! by a one-shot, which may come inside a script or a load, and then sets a timer of 0 ms, which does
-//! not; only there it reads and writes keys (`server::main_thread::run_after`).
+//! by a one-shot, which may come inside a script or a load, and which only sets a timer of 0 ms, which
+//! does not; there keys are read and written (`server::main_thread::run_after`).
 //!
-//! Two locks exist, each held for a push or a pop, never over work: the queue's and the mailbox's.
-//! A thread that waits holds none.
+//! Two locks are shared with threads, each held for a push or a pop, never over work: the queue's and
+//! the mailbox's. A thread that waits holds none. (Settings are atomics, or have a lock each; the
+//! models are behind one that is written at load only.)
 //!
 //! What was rejected:
 //!
@@ -155,13 +156,14 @@ pub fn set_workers(wanted: usize) {
         }
     }
     state.threads.retain(|thread| !thread.is_finished());
+    publish_workers(&state);
     drop(state);
     JOB_ADDED.notify_all();
 }
 
-/// The number of workers that have not ended.
-pub fn workers() -> usize {
-    STATE.try_lock().map_or(0, |state| state.alive.iter().filter(|alive| **alive).count())
+fn publish_workers(state: &State) {
+    let count = state.alive.iter().filter(|alive| **alive).count();
+    METRICS.workers.store(count as u64, Relaxed);
 }
 
 /// Queues a job, or gives it back if the queue is full or closed.
@@ -242,10 +244,10 @@ pub fn take_done() -> Vec<Done> {
 fn post(done: Done) {
     let mut mailbox = MAILBOX.lock();
     mailbox.done.push(done);
-    let (first, wake) = (mailbox.done.len() == 1, mailbox.wake);
-    drop(mailbox);
-    if first {
-        main_thread::run_soon(wake);
+    if mailbox.done.len() == 1 {
+        // Under the lock: once the mailbox is seen empty, nothing is about to be scheduled, and the
+        // module may be unloaded.
+        main_thread::run_soon(mailbox.wake);
     }
 }
 
@@ -314,6 +316,7 @@ fn next_job(number: usize) -> Option<Work> {
     loop {
         if state.closed || number >= state.wanted {
             state.alive[number] = false;
+            publish_workers(&state);
             return None;
         }
         let work = if state.halted { None } else { state.jobs.pop_front() };

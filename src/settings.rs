@@ -156,8 +156,9 @@ fn check_engine(name: &str) -> Result<(), String> {
 
 fn check_prefix(prefix: &str) -> Result<(), String> {
     const MAX_PREFIX: usize = 256;
-    if prefix.len() > MAX_PREFIX {
-        return Err(format!("must not be longer than {MAX_PREFIX} bytes"));
+    if prefix.len() > MAX_PREFIX || !prefix.ends_with(':') {
+        // Only behind a colon does a key name its digest.
+        return Err(format!("must end in ':' and not be longer than {MAX_PREFIX} bytes"));
     }
     Ok(())
 }

@@ -1,59 +1,40 @@
-//! How a request ends, on the main thread: its result is stored, then every client that waits gets
-//! its reply. Where a write would harm at that moment the clients are answered at once and the
-//! store is put off.
+//! How a request goes on when a thread has done its part, and how it ends: its result is stored,
+//! then every client that waits gets its reply.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redis_module::{Context, RedisString};
 
-use crate::commands::recognize::{check_named_digest, computed_key, look_up};
+use crate::answers::{Outcome, answer};
+use crate::cache;
 use crate::digest::Digest;
 use crate::error::{Error, Word};
-use crate::in_flight::{self, Place, Request, RequestId, Shape, Target, Waiter};
-use crate::metrics::{METRICS, NotStored};
+use crate::failures::{self, Failure};
+use crate::in_flight::{self, Place, Request, RequestId, Target, Waiter};
+use crate::lookup::{check_named_digest, computed_key, look_up};
+use crate::metrics::METRICS;
 use crate::models::ServedModel;
 use crate::queue::{self, Done, JobId};
-use crate::recognition::trim_lists;
-use crate::reply::{Meta, Reply};
-use crate::server::blocked::{Client, ClientId, Waiting};
+use crate::reply::Reply;
 use crate::server::payload::Payload;
-use crate::server::{guard, keyspace, main_thread, request};
-use crate::{cache, failures, settings};
+use crate::server::{guard, main_thread, request};
+use crate::stores::{self, STORES_A_TURN, Settlement, string};
 
-/// Stores that wait for writes to be allowed again.
-const MAX_PUT_OFF: usize = 16_384;
-/// How often they are tried.
-const RETRY_MILLISECONDS: i64 = 10;
 /// How long the server's end waits for running inference.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
 
-const RECOGNIZED_EVENT: &std::ffi::CStr = c"image.recognized";
-const FAILED_EVENT: &std::ffi::CStr = c"image.failed";
-
-/// What a request ended with, and where a result comes from.
-type Outcome = Result<(Arc<str>, &'static str), Error>;
-
-/// Something to be done to a key where writes are allowed.
-struct Settlement {
-    place: Rc<Place>,
-    /// The newest request that asked for it.
-    request: RequestId,
-    model: Arc<ServedModel>,
-    digest: Option<Digest>,
-    ttl: Option<Duration>,
-    /// The result to be stored; none: the failure is to be announced.
-    result: Option<Arc<str>>,
+/// A job that has ended, some of whose requests still wait for their turn.
+struct Ended {
+    job: JobId,
+    result: Result<Arc<str>, Error>,
 }
 
 thread_local! {
-    /// Payloads hashed at a moment when keys could not be looked up.
-    static HASHED: RefCell<Vec<Done>> = const { RefCell::new(Vec::new()) };
-    static PUT_OFF: RefCell<VecDeque<Settlement>> = const { RefCell::new(VecDeque::new()) };
+    static ENDED: RefCell<VecDeque<Ended>> = const { RefCell::new(VecDeque::new()) };
 }
 
 /// Gives a request its job. A refused one is forgotten: its client is told by the caller.
@@ -65,38 +46,41 @@ pub fn enqueue(id: RequestId, digest: Digest, payload: Payload) -> Result<(), Er
     queued
 }
 
-/// A one-shot says that threads have done something. Keys are not touched here: that is for the
-/// timer. But while a script or a load goes on, or writes are paused, clients need not wait for it.
-pub fn wake(ctx: &Context) {
-    if main_thread::forbids_writes(ctx) {
-        let mut later = Vec::new();
-        for done in queue::take_done() {
-            match done {
-                Done::Recognized { .. } => deliver_one(ctx, done),
-                Done::Hashed { .. } => later.push(done),
-            }
-        }
-        HASHED.with_borrow_mut(|hashed| hashed.append(&mut later));
-    }
+/// Threads have done something. Said by a one-shot, in which keys must not be touched.
+pub fn wake(_: &Context) {
     main_thread::run_after(0, deliver);
 }
 
 /// Takes what the threads have done.
 fn deliver(ctx: &Context) {
-    for done in HASHED.take().into_iter().chain(queue::take_done()) {
-        deliver_one(ctx, done);
+    for done in queue::take_done() {
+        // One by one: a panic must not take the others with it.
+        guard("delivering", (), || match done {
+            Done::Hashed { request, payload, digest } => hashed(ctx, request, payload, digest),
+            Done::Recognized { job, payload, outcome } => {
+                drop(payload);
+                in_flight::with(|in_flight| in_flight.end_job(job));
+                ENDED.with_borrow_mut(|ended| ended.push_back(Ended { job, result: outcome }));
+            }
+        });
     }
+    work_off(ctx);
 }
 
-fn deliver_one(ctx: &Context, done: Done) {
-    // One by one: a panic must not take the others' replies with it.
-    guard("settling a request", (), || match done {
-        Done::Hashed { request, payload, digest } => hashed(ctx, request, payload, digest),
-        Done::Recognized { job, payload, outcome } => {
-            drop(payload);
-            recognized(ctx, job, outcome);
+/// Ends the requests of ended jobs, as many as one turn of the event loop may take.
+fn work_off(ctx: &Context) {
+    let mut left = STORES_A_TURN;
+    while let Some(ended) = ENDED.with_borrow_mut(VecDeque::pop_front) {
+        let requests = in_flight::with(|in_flight| in_flight.take_some(ended.job, left));
+        left -= requests.len();
+        guard("ending a job", (), || finish(ctx, requests, &ended.result, "computed"));
+        if left == 0 {
+            // Maybe it has more.
+            ENDED.with_borrow_mut(|rest| rest.push_front(ended));
+            main_thread::run_after(0, work_off);
+            return;
         }
-    });
+    }
 }
 
 /// A large payload has its digest: now look up, as for a small one.
@@ -106,15 +90,22 @@ fn hashed(ctx: &Context, id: RequestId, payload: Payload, digest: Digest) {
         forget(id);
         return;
     }
-    match look_up_hashed(ctx, id, digest) {
-        Ok(Some(stored)) => finish_hit(id, digest, &stored),
-        Ok(None) => {
-            let queued = in_flight::with(|in_flight| in_flight.enqueue(id, digest, payload));
-            if let Err(error) = queued {
-                finish_failed(ctx, id, error);
-            }
-        }
-        Err(error) => finish_failed(ctx, id, error),
+    let misled = in_flight::with(|in_flight| in_flight.learn_digest(id, digest));
+    let found = look_up_hashed(ctx, id, digest);
+    redirect(ctx, id, misled);
+    let ended = match found {
+        Ok(Some(stored)) => Ok(String::from_utf8_lossy(stored.as_slice()).into()),
+        Ok(None) => match in_flight::with(|in_flight| in_flight.enqueue(id, digest, payload)) {
+            Ok(()) => return,
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    let Some(request) = in_flight::with(|in_flight| in_flight.take(id)) else { return };
+    if ended.is_ok() {
+        finish_hit(ctx, id, request, digest, ended);
+    } else {
+        finish(ctx, vec![(id, request)], &ended, "stored");
     }
 }
 
@@ -136,7 +127,7 @@ fn look_up_hashed(
         }
         Target::Computed { db, user } => {
             request::select_db(ctx, db);
-            let key = computed_key(ctx, user.as_deref(), digest)?;
+            let key = computed_key(ctx, &user, digest)?;
             let place = Rc::new(Place { db, key: key.as_slice().to_vec() });
             in_flight::with(|in_flight| in_flight.name(id, place));
             key
@@ -145,169 +136,149 @@ fn look_up_hashed(
     look_up(ctx, &key, &model, digest, refresh)
 }
 
-fn finish_hit(id: RequestId, digest: Digest, stored: &RedisString) {
-    let Some(mut request) = in_flight::with(|in_flight| in_flight.take(id)) else { return };
-    request.digest = Some(digest);
-    request.model.metrics.hit();
-    if let Some(place) = request.place() {
-        in_flight::with(|in_flight| in_flight.note_stored(place, id, digest));
-        failures::forget(place, &request.model);
+/// Clients that waited for a request which turned out to be for another picture than theirs: each
+/// waits for another one, or gets what there is.
+fn redirect(ctx: &Context, id: RequestId, misled: Vec<Waiter>) {
+    if misled.is_empty() {
+        return;
     }
-    let text = String::from_utf8_lossy(stored.as_slice()).into();
-    answer(request, &Ok((text, "stored")));
-}
-
-fn finish_failed(ctx: &Context, id: RequestId, error: Error) {
-    if let Some(request) = in_flight::with(|in_flight| in_flight.take(id)) {
-        settle_all(ctx, &[(id, &request)], &Err(error.clone()));
-        answer(request, &Err(error));
-    }
-}
-
-/// A job has ended: store, then reply.
-fn recognized(ctx: &Context, job: JobId, outcome: Result<Arc<str>, Error>) {
-    let requests = in_flight::with(|in_flight| in_flight.take_job(job));
-    let ended: Vec<(RequestId, &Request)> =
-        requests.iter().map(|(id, request)| (*id, request)).collect();
-    settle_all(ctx, &ended, &outcome);
-    for (_, request) in requests {
-        let source = if request.joined { "joined" } else { "computed" };
-        let outcome = outcome.clone().map(|text| (text, source));
-        answer(request, &outcome);
-    }
-}
-
-/// Does to the keys of these requests, oldest first, what their common outcome demands.
-fn settle_all(
-    ctx: &Context,
-    requests: &[(RequestId, &Request)],
-    outcome: &Result<Arc<str>, Error>,
-) {
-    let mut settlements: Vec<Settlement> = Vec::new();
-    for (id, request) in requests {
-        let Some(place) = request.place() else { continue };
-        match outcome {
-            Ok(_) => failures::forget(place, &request.model),
-            Err(error) => {
-                let (place, model) = (place.clone(), request.model.clone());
-                failures::remember(place, model, request.digest, error.clone());
+    let found = in_flight::with(|in_flight| {
+        let request = in_flight.get(id)?;
+        Some((request.place()?.clone(), request.model.clone()))
+    });
+    let Some((place, model)) = found else { return };
+    for waiter in misled {
+        let next = in_flight::with(|in_flight| in_flight.newest_on(&place, &model, waiter.digest));
+        match next {
+            Some(next) => in_flight::with(|in_flight| in_flight.attach_watcher(next, waiter)),
+            None => {
+                let reply = known(ctx, &place, &model, waiter.digest).unwrap_or_else(Reply::Error);
+                waiter.client.unblock(reply);
             }
         }
+    }
+}
+
+/// What is known of a key for which nothing is under way: a result about to be stored, a late
+/// failure, the stored result, or nil.
+pub fn known(
+    ctx: &Context,
+    place: &Place,
+    model: &Arc<ServedModel>,
+    digest: Option<Digest>,
+) -> Result<Reply, Error> {
+    if let Some(result) = stores::put_off_result(place, model, digest) {
+        return Ok(Reply::Text(result));
+    }
+    if let Some(error) = failures::find(place, model, digest) {
+        return Err(error);
+    }
+    request::select_db(ctx, place.db);
+    let stored = cache::look_up(ctx, &string(&place.key), model, digest)?;
+    Ok(stored.map_or(Reply::Nil, |stored| {
+        model.metrics.hit();
+        Reply::Stored(stored)
+    }))
+}
+
+fn finish_hit(
+    ctx: &Context,
+    id: RequestId,
+    request: Request,
+    digest: Digest,
+    result: Result<Arc<str>, Error>,
+) {
+    request.model.metrics.hit();
+    if let Some(place) = request.place() {
+        in_flight::with(|in_flight| {
+            in_flight.note_stored(place, id, digest);
+            in_flight.note_success(place, &request.model, id);
+        });
+        failures::forget(place, &request.model, id);
+        if request.wanted && request.writes {
+            // NOWAIT was answered ACCEPTED before anybody could know.
+            stores::announce_stored(ctx, place);
+        }
+    }
+    end(request, &result.map(|text| (text, "stored")));
+}
+
+/// Ends requests that have the same outcome, oldest first: to their keys happens what it demands,
+/// then their clients get their replies.
+fn finish(
+    ctx: &Context,
+    requests: Vec<(RequestId, Request)>,
+    result: &Result<Arc<str>, Error>,
+    source: &'static str,
+) {
+    for settlement in settlements(&requests, result) {
+        guard("a store", (), || stores::settle(ctx, settlement));
+    }
+    for (_, request) in requests {
+        let source = if request.joined { "joined" } else { source };
+        end(request, &result.clone().map(|text| (text, source)));
+    }
+}
+
+fn end(request: Request, outcome: &Outcome) {
+    if let Some(place) = request.place() {
+        in_flight::with(|in_flight| in_flight.close(place));
+    }
+    answer(request, outcome);
+}
+
+/// One for each key: of requests on the same key the newest counts, and the last expiry given.
+fn settlements(
+    requests: &[(RequestId, Request)],
+    result: &Result<Arc<str>, Error>,
+) -> Vec<Settlement> {
+    let mut settlements: Vec<Settlement> = Vec::new();
+    let mut positions: HashMap<Rc<Place>, usize> = HashMap::new();
+    for (id, request) in requests {
+        let Some(place) = request.place() else { continue };
+        note_end(*id, request, place, result);
         if !request.writes {
             continue;
         }
-        match settlements.iter_mut().find(|earlier| earlier.place == *place) {
-            Some(earlier) => {
-                earlier.request = *id;
-                earlier.ttl = request.ttl.or(earlier.ttl);
-            }
-            None => settlements.push(Settlement {
-                place: place.clone(),
-                request: *id,
-                model: request.model.clone(),
-                digest: request.digest,
-                ttl: request.ttl,
-                result: outcome.as_ref().ok().cloned(),
-            }),
+        if let Some(position) = positions.get(place) {
+            let earlier = &mut settlements[*position];
+            earlier.request = *id;
+            earlier.ttl = request.ttl.or(earlier.ttl);
+            continue;
         }
+        positions.insert(place.clone(), settlements.len());
+        settlements.push(Settlement {
+            place: place.clone(),
+            request: *id,
+            model: request.model.clone(),
+            digest: request.digest,
+            ttl: request.ttl,
+            result: result.as_ref().ok().cloned(),
+        });
     }
-    if settlements.is_empty() {
-        return;
-    }
-    if main_thread::forbids_writes(ctx) {
-        settlements.into_iter().for_each(put_off);
-    } else {
-        settlements.iter().for_each(|settlement| settle(ctx, settlement));
-    }
+    settlements
 }
 
-fn settle(ctx: &Context, settlement: &Settlement) {
-    let place = &settlement.place;
-    request::select_db(ctx, place.db);
-    let key = string(&place.key);
-    let (Some(result), Some(digest)) = (&settlement.result, settlement.digest) else {
-        keyspace::notify(ctx, FAILED_EVENT, &key);
+/// Remembers or forgets failures for those who ask late.
+fn note_end(id: RequestId, request: &Request, place: &Rc<Place>, result: &Result<Arc<str>, Error>) {
+    let model = &request.model;
+    let Err(error) = result else {
+        in_flight::with(|in_flight| in_flight.note_success(place, model, id));
+        failures::forget(place, model, id);
         return;
     };
-    match store(ctx, settlement, &key, digest, result) {
-        Ok(()) => {
-            METRICS.stored.increment();
-            keyspace::notify(ctx, RECOGNIZED_EVENT, &key);
-        }
-        Err(reason) => METRICS.not_stored(reason).increment(),
+    // A refused call says nothing about the picture; but who was told ACCEPTED has not heard of it.
+    let concerns_picture = matches!(error.word, Word::BadImage | Word::Failed);
+    let overtaken = in_flight::with(|in_flight| in_flight.has_newer_success(place, model, id));
+    if (concerns_picture || request.wanted) && !overtaken {
+        failures::remember(Failure {
+            request: id,
+            place: place.clone(),
+            model: model.clone(),
+            digest: request.digest,
+            error: error.clone(),
+        });
     }
-}
-
-fn store(
-    ctx: &Context,
-    settlement: &Settlement,
-    key: &RedisString,
-    digest: Digest,
-    result: &str,
-) -> Result<(), NotStored> {
-    let (place, id) = (&settlement.place, settlement.request);
-    if in_flight::with(|in_flight| in_flight.is_superseded(place, id, digest)) {
-        return Err(NotStored::Superseded);
-    }
-    let ttl = settlement.ttl.or_else(settings::ttl);
-    cache::store(ctx, key, digest, &settlement.model, result, ttl)?;
-    in_flight::with(|in_flight| in_flight.note_stored(place, id, digest));
-    Ok(())
-}
-
-fn put_off(settlement: Settlement) {
-    let waiting = PUT_OFF.with_borrow(VecDeque::len);
-    if waiting >= MAX_PUT_OFF {
-        if settlement.result.is_some() {
-            METRICS.not_stored(NotStored::PutOffFull).increment();
-        }
-        return;
-    }
-    METRICS.put_off.increment();
-    in_flight::with(|in_flight| in_flight.hold_open(&settlement.place));
-    PUT_OFF.with_borrow_mut(|put_off| put_off.push_back(settlement));
-    METRICS.waiting_stores.store(waiting as u64 + 1, Relaxed);
-    if waiting == 0 {
-        main_thread::run_after(RETRY_MILLISECONDS, retry);
-    }
-}
-
-fn retry(ctx: &Context) {
-    if main_thread::forbids_writes(ctx) {
-        if PUT_OFF.with_borrow(|put_off| !put_off.is_empty()) {
-            main_thread::run_after(RETRY_MILLISECONDS, retry);
-        }
-        return;
-    }
-    for settlement in take_put_off() {
-        settle(ctx, &settlement);
-        in_flight::with(|in_flight| in_flight.close(&settlement.place));
-    }
-}
-
-fn take_put_off() -> VecDeque<Settlement> {
-    METRICS.waiting_stores.store(0, Relaxed);
-    PUT_OFF.take()
-}
-
-/// The server is master of these keys no longer, or was not when they were to be stored.
-pub fn role_changed() {
-    for settlement in take_put_off() {
-        if settlement.result.is_some() {
-            METRICS.not_stored(NotStored::Role).increment();
-        }
-        in_flight::with(|in_flight| in_flight.close(&settlement.place));
-    }
-}
-
-/// The server's end: nothing more is begun, and no inference runs into it.
-pub fn shutdown() {
-    queue::halt(SHUTDOWN_WAIT);
-}
-
-/// Whether nothing is under way.
-pub fn is_idle() -> bool {
-    PUT_OFF.with_borrow(VecDeque::is_empty) && in_flight::with(|in_flight| in_flight.is_idle())
 }
 
 /// Forgets a request that never got a job and that no client waits for.
@@ -321,122 +292,12 @@ fn forget(id: RequestId) {
     });
 }
 
-/// Replies to everybody who waits for a request, which is over with that.
-fn answer(request: Request, outcome: &Outcome) {
-    let Request { target, model, digest, accepted, asker, watchers, .. } = request;
-    if let Target::Named(place) = target {
-        in_flight::with(|in_flight| in_flight.close(&place));
-    }
-    if let Some(Waiter { client, shape, .. }) = asker {
-        client.unblock(match outcome {
-            Ok((text, source)) => {
-                let source = Source { source, model: &model, digest, accepted };
-                shaped(text.clone(), shape, &source)
-            }
-            Err(error) => Reply::Error(error.clone()),
-        });
-    }
-    for watcher in watchers {
-        let other_picture = watcher.digest.is_some_and(|wanted| Some(wanted) != digest);
-        watcher.client.unblock(match outcome {
-            Ok(_) if other_picture => Reply::Nil,
-            Ok((text, _)) => Reply::Text(text.clone()),
-            Err(error) => Reply::Error(error.clone()),
-        });
-    }
+/// The server's end: nothing more is begun, and no inference runs into it.
+pub fn shutdown() {
+    queue::halt(SHUTDOWN_WAIT);
 }
 
-/// What `WITHMETA` tells of a result.
-struct Source<'a> {
-    source: &'static str,
-    model: &'a ServedModel,
-    digest: Option<Digest>,
-    accepted: Instant,
-}
-
-fn shaped(text: Arc<str>, shape: Shape, source: &Source) -> Reply {
-    let result = match shape.top {
-        Some(count) => trim_lists(&text, count).into(),
-        None => text,
-    };
-    if !shape.with_meta {
-        return Reply::Text(result);
-    }
-    Reply::Meta(Box::new(Meta {
-        source: source.source,
-        sha256: source.digest.map(|digest| digest.hex()).unwrap_or_default(),
-        model: source.model.recognizer.name().to_owned(),
-        version: source.model.recognizer.version().to_owned(),
-        milliseconds: source.accepted.elapsed().as_secs_f64() * 1e3,
-        result,
-    }))
-}
-
-/// The reply of a hit that was found at once: the stored string itself, if nothing is added to it
-/// or left out.
-pub fn stored_reply(
-    stored: RedisString,
-    shape: Shape,
-    model: &ServedModel,
-    digest: Digest,
-    accepted: Instant,
-) -> Reply {
-    if shape.top.is_none() && !shape.with_meta {
-        return Reply::Stored(stored);
-    }
-    let text = String::from_utf8_lossy(stored.as_slice()).into();
-    let source = Source { source: "stored", model, digest: Some(digest), accepted };
-    shaped(text, shape, &source)
-}
-
-/// A request made just now found its result stored.
-pub fn note_hit(place: &Place, model: &Arc<ServedModel>, digest: Digest) {
-    in_flight::with(|in_flight| in_flight.note_hit(place, digest));
-    failures::forget(place, model);
-}
-
-/// The error of a request on that key that has failed lately.
-pub fn late_failure(
-    place: &Place,
-    model: &Arc<ServedModel>,
-    digest: Option<Digest>,
-) -> Option<Error> {
-    failures::find(place, model, digest)
-}
-
-/// Where blocking is not allowed.
-pub fn no_waiting() -> Error {
-    Error::new(
-        Word::NoWaiting,
-        "there is no stored result, and inside MULTI or a script no client can wait for one; use NOWAIT",
-    )
-}
-
-fn string(bytes: &[u8]) -> RedisString {
-    RedisString::create_from_slice(std::ptr::null_mut(), bytes)
-}
-
-/// The clients of requests under way, as the server sees them.
-pub struct Waits;
-
-impl Waiting for Waits {
-    fn timed_out(id: ClientId) -> (Reply, Option<Client>) {
-        METRICS.timed_out.increment();
-        let waiter = in_flight::with(|in_flight| in_flight.timed_out(id));
-        let sentence = match &waiter {
-            Some(waiter) => format!(
-                "no result after {} ms, of {} that it may take; the job goes on, ask again",
-                waiter.since.elapsed().as_millis(),
-                waiter.timeout_ms
-            ),
-            None => "no result in time; the job has ended just now, ask again".to_owned(),
-        };
-        let reply = Reply::Error(Error::new(Word::Timeout, sentence));
-        (reply, waiter.map(|waiter| waiter.client))
-    }
-
-    fn disconnected(id: ClientId) -> Option<Client> {
-        let waiter = in_flight::with(|in_flight| in_flight.disconnected(id));
-        waiter.map(|waiter| waiter.client)
-    }
+/// Whether nothing is under way.
+pub fn is_idle() -> bool {
+    stores::is_idle() && in_flight::with(|in_flight| in_flight.is_idle())
 }

@@ -75,25 +75,35 @@ fn a_cluster_client_finds_the_way() {
 }
 
 #[test]
-fn a_slot_that_moves_away_takes_no_result_with_it() {
+fn a_slot_that_moves_takes_no_result_with_it() {
     let mut cluster = Cluster::start(2, || Server::with().setting("threads", 1));
     let (old, new) = (&cluster.nodes[0], &cluster.nodes[1]);
     let mut client = old.client();
-    let key = (0..)
-        .map(|i| format!("k{i}"))
-        .find(|key| cmd("CLUSTER").arg(&["KEYSLOT", key]).number(&mut old.client()) < 8192);
-    let key = key.expect("half of all keys");
-    let slot = cmd("CLUSTER").arg(&["KEYSLOT", &key]).number(&mut client).to_string();
-    let waiting = old.send(&recognize(&key, &photos::slow(1500)));
-    wait_until("it is at work", || old.count("workers_busy") == 1);
-    let id = cmd("CLUSTER").arg("MYID").text(&mut new.client());
-    for node in [new, old] {
-        cmd("CLUSTER").arg(&["SETSLOT", &slot, "NODE", &id]).text(&mut node.client());
+    let slot_of = |key: &str| cmd("CLUSTER").arg(&["KEYSLOT", key]).number(&mut old.client());
+    let key = (0..).map(|i| format!("k{i}")).find(|key| slot_of(key) < 8192).expect("every second");
+    let slot = slot_of(&key).to_string();
+    let id = |node: &Server| cmd("CLUSTER").arg("MYID").text(&mut node.client());
+    let set_slot = |node: &Server, state: &str, other: &Server| {
+        cmd("CLUSTER").arg(&["SETSLOT", &slot, state, &id(other)]).text(&mut node.client());
+    };
+    // While it moves a new key belongs to the other side already.
+    for (state, not_stored) in [("MIGRATING", 1), ("NODE", 2)] {
+        let waiting = old.send(&recognize(&key, &photos::slow(1500)));
+        wait_until("it is at work", || old.count("workers_busy") == 1);
+        if state == "NODE" {
+            set_slot(new, "NODE", new);
+        }
+        set_slot(old, state, new);
+        assert_eq!(waiting.reply().text(), RED_RESULT, "who waits gets the result all the same");
+        assert_eq!(old.count("not_stored_slot"), not_stored, "{state}: {:#?}", old.info());
+        assert_eq!(cmd("DBSIZE").number(&mut client), 0);
+        let sent_on = recognize(&key, &photos::red()).error(&mut client);
+        let (word, port) = (if state == "NODE" { "MOVED " } else { "ASK " }, new.port.to_string());
+        assert!(sent_on.starts_with(word) && sent_on.trim().ends_with(&port), "{sent_on}");
+        if state == "MIGRATING" {
+            cmd("CLUSTER").arg(&["SETSLOT", &slot, "STABLE"]).text(&mut client);
+        }
     }
-    let reply = waiting.reply();
-    assert_eq!(reply.text(), RED_RESULT, "who waits gets the result all the same");
-    assert_eq!(old.count("not_stored_slot"), 1, "{:#?}", old.info());
-    assert_eq!(cmd("DBSIZE").number(&mut client), 0);
     let payload = photos::unique(&photos::red());
     assert_eq!(moved_to(&recognize(&key, &payload).reply(&mut client)), Some(new.port));
     assert_eq!(recognize(&key, &payload).text(&mut new.client()), RED_RESULT);

@@ -138,6 +138,27 @@ fn after_a_timeout_the_result_is_there_all_the_same() {
     });
 }
 
+/// At that very moment the server neither lets the module reply nor replies itself, if it is the one to keep the time.
+#[test]
+fn a_result_that_comes_with_the_timeout_is_not_lost() {
+    let mut server = Server::with().setting("threads", 1).start();
+    let mut client = server.client();
+    let (mut results, mut timeouts) = (0, 0);
+    for i in 0..3000 {
+        let payload = photos::slow(i % 3);
+        match recognize("k", &payload).arg(&["TIMEOUT", "2"]).reply(&mut client) {
+            Reply::Error(error) if error.starts_with("TIMEOUT ") => timeouts += 1,
+            Reply::Lost(error) => panic!("request {i} got no reply: {error}\n{:#?}", server.info()),
+            reply => {
+                assert_eq!(reply.text(), RED_RESULT);
+                results += 1;
+            }
+        }
+    }
+    assert!(results > 0 && timeouts > 0, "{results} results, {timeouts} timeouts");
+    assert_settled(&mut server);
+}
+
 #[test]
 fn a_queue_that_is_full_by_count_refuses_only_what_needs_a_place() {
     in_both_ways(|builder| {
@@ -341,5 +362,30 @@ fn a_server_ends_cleanly_with_requests_under_way() {
             assert!(!server.log().contains("BUG REPORT"), "{}", server.log());
             server.start_again();
         }
+    });
+}
+
+/// The data cannot be saved, so the server goes on.
+#[test]
+fn a_shutdown_that_fails_changes_nothing() {
+    in_both_ways(|builder| {
+        let mut server = builder.setting("threads", 4).start();
+        std::fs::create_dir_all(server.folder().join("dump.rdb/in the way")).expect("a folder");
+        let payloads: Vec<Vec<u8>> = (0..CROWD).map(|_| photos::slow(100)).collect();
+        let pending: Vec<Pending> = payloads
+            .iter()
+            .map(|payload| server.send(&recognize(photos::key_of(payload), payload)))
+            .collect();
+        wait_until("the workers are busy", || server.count("workers_busy") == 4);
+        let error = server.send(cmd("SHUTDOWN").arg("SAVE")).reply().error();
+        assert!(error.starts_with("ERR "), "{error}");
+        for client in pending {
+            assert_eq!(client.reply().text(), RED_RESULT);
+        }
+        let keys: Vec<String> = payloads.iter().map(|payload| photos::key_of(payload)).collect();
+        assert_stored(&server, &keys);
+        let next = photos::unique(&photos::red());
+        assert_eq!(recognize("next", &next).text(&mut server.client()), RED_RESULT);
+        assert_settled(&mut server);
     });
 }

@@ -4,7 +4,7 @@ use crate::commands::RED_RESULT;
 use crate::support::cluster::Cluster;
 use crate::support::crowd::*;
 use crate::support::*;
-use redis::cmd;
+use redis::{Value, cmd};
 
 /// A master whose replica has stopped reading, so that whatever waits for it goes on waiting.
 fn with_a_lagging_replica() -> (Server, Server) {
@@ -36,6 +36,8 @@ fn paused_writes_put_off_the_store_and_no_reply() {
     let crowd = Crowd::send(&server);
     cmd("CLIENT").arg(&["PAUSE", "600000", "WRITE"]).text(&mut server.client());
     let keys = assert_all_put_off(&server, crowd);
+    let unloaded = cmd("MODULE").arg(&["UNLOAD", "image"]).error(&mut server.client());
+    assert!(unloaded.starts_with("ERR "), "{unloaded}");
 
     cmd("CLIENT").arg("UNPAUSE").text(&mut server.client());
     assert_settled(&mut server);
@@ -156,16 +158,22 @@ fn a_shutdown_that_waits_for_a_replica_answers_everybody() {
     assert_eq!(existing(&replica, &late), 0);
 }
 
+/// Replies how many keys have come while it ran.
+fn slow_script(seconds: u32) -> String {
+    format!(
+        "redis.call('SET', KEYS[1], 'begun') \
+         local before = redis.call('DBSIZE') \
+         local start = tonumber(redis.call('TIME')[1]) \
+         repeat until tonumber(redis.call('TIME')[1]) > start + {seconds} \
+         return redis.call('DBSIZE') - before"
+    )
+}
+
 #[test]
 fn a_slow_script_does_not_swallow_results() {
     let mut server = crowded().append_only().config("busy-reply-threshold", 50).start();
-    let script = "redis.call('SET', KEYS[1], 'begun') \
-                  local before = redis.call('DBSIZE') \
-                  local start = tonumber(redis.call('TIME')[1]) \
-                  repeat until tonumber(redis.call('TIME')[1]) >= start + 3 \
-                  return redis.call('DBSIZE') - before";
     let crowd = Crowd::send(&server);
-    let running = server.send(cmd("EVAL").arg(script).arg(1).arg("script"));
+    let running = server.send(cmd("EVAL").arg(slow_script(3)).arg(1).arg("script"));
     wait_until("the server is busy", || {
         let reply = cmd("PING").reply(&mut server.client());
         matches!(reply, Reply::Error(error) if error.starts_with("BUSY "))
@@ -242,4 +250,35 @@ fn a_master_that_becomes_a_replica_answers_everybody() {
         cmd("REPLICAOF").arg(&["NO", "ONE"]).text(&mut server.client());
         new_request_works(&server);
     }
+}
+
+/// Looking up is for afterwards, too: it may delete what has expired.
+#[test]
+fn a_payload_whose_hash_comes_at_such_a_moment_is_looked_up_afterwards() {
+    let mut server = crowded()
+        .append_only()
+        .config("busy-reply-threshold", 10)
+        .config("loading-process-events-interval-bytes", 1024)
+        .config("key-load-delay", 1000)
+        .start();
+    let mut client = server.client();
+    cmd("DEBUG").arg(&["POPULATE", "800"]).text(&mut client);
+    let moments = [
+        cmd("CLIENT").arg(&["PAUSE", "800", "WRITE"]).take(),
+        cmd("EVAL").arg(slow_script(1)).arg(1).arg("script").take(),
+        cmd("DEBUG").arg("RELOAD").take(),
+    ];
+    for (i, moment) in moments.iter().enumerate() {
+        let payload = photos::padded(&photos::red(), 30_000_000);
+        // First a miss, then a hit, then a hit that has expired.
+        for options in [&["PX", "700"] as &[&str], &[], &[]] {
+            let key = format!("moment:{i}");
+            let mut together = redis::pipe();
+            together.add_command(recognize(&key, &payload).arg("NOWAIT").arg(options).take());
+            together.add_command(moment.clone());
+            together.query::<Vec<Value>>(&mut client).expect("both replies");
+            assert_eq!(get(&key).arg(&["WAIT", "60000"]).text(&mut client), RED_RESULT, "{i}");
+        }
+    }
+    assert_settled(&mut server);
 }

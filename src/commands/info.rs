@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::metrics::{METRICS, NotStored};
 use crate::models::{self, ServedModel};
 use crate::server::info::Section;
-use crate::{queue, settings};
+use crate::settings;
 
 /// Writes the section. Takes no lock that it would have to wait for.
 pub fn fill(section: &Section) {
     section.text("version", env!("CARGO_PKG_VERSION"));
-    section.number("workers", queue::workers() as u64);
+    section.number("workers", METRICS.workers.load(Relaxed));
     section.number("workers_busy", METRICS.busy_workers.load(Relaxed));
     section.number("queue_length", METRICS.queue_length.load(Relaxed));
     section.number("queue_bytes", METRICS.queue_bytes.load(Relaxed));

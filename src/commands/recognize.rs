@@ -8,15 +8,16 @@ use std::time::Instant;
 use redis_module::{Context, ContextFlags, RedisError, RedisResult, RedisString};
 
 use super::options::{Name, Options};
+use crate::answers::{self, Waits};
 use crate::digest::Digest;
 use crate::error::{Error, Word};
 use crate::in_flight::{self, Place, Request, RequestId, Shape, Target, Waiter};
+use crate::lookup::{check_named_digest, computed_key, look_up};
 use crate::models::{self, ServedModel};
 use crate::reply::Reply;
 use crate::server::payload::Payload;
 use crate::server::{blocked, request};
-use crate::settle::{self, Waits};
-use crate::{cache, queue, settings};
+use crate::{failures, queue, settings, settle};
 
 const OPTIONS: [Name; 8] = [
     Name::Model,
@@ -60,10 +61,7 @@ fn run(ctx: &Context, arguments: &[RedisString], writes: bool) -> RedisResult {
         let known: &[Name] = if writes { &OPTIONS } else { &READ_ONLY_OPTIONS };
         let options = Options::parse(options, known)?;
         check_payload(payload)?;
-        let model = match &options.model {
-            Some(name) => models::find(name)?,
-            None => models::find(&settings::MODEL.get())?,
-        };
+        let model = models::find_or_default(options.model.as_deref())?;
         Call { ctx, key, payload, model, options, writes, accepted: Instant::now() }.run()
     })
 }
@@ -122,7 +120,7 @@ impl Call<'_> {
             return Ok(Some(self.hit(&place, digest, stored)));
         }
         if !may_block && !self.options.nowait {
-            return Err(settle::no_waiting());
+            return Err(answers::no_waiting());
         }
         let request = self.request(Target::Named(Rc::new(place)));
         let id = in_flight::with(|in_flight| in_flight.accept(request, payload.len()))?;
@@ -136,7 +134,7 @@ impl Call<'_> {
             Some(key) => Target::Named(Rc::new(self.place(key.as_slice()))),
             None => Target::Computed {
                 db: request::selected_db(self.ctx),
-                user: request::current_user(self.ctx).map(Rc::new),
+                user: Rc::new(request::current_user(self.ctx)?),
             },
         };
         let request = self.request(target);
@@ -161,11 +159,12 @@ impl Call<'_> {
 
     fn hit(&self, place: &Place, digest: Digest, stored: RedisString) -> Reply {
         self.model.metrics.hit();
-        settle::note_hit(place, &self.model, digest);
+        let id = in_flight::with(|in_flight| in_flight.note_hit(place, &self.model, digest));
+        failures::forget(place, &self.model, id);
         if self.options.nowait {
             return Reply::Status("STORED");
         }
-        settle::stored_reply(stored, self.shape(), &self.model, digest, self.accepted)
+        answers::stored_reply(stored, self.shape(), &self.model, digest, self.accepted)
     }
 
     fn request(&self, target: Target) -> Request {
@@ -192,7 +191,7 @@ impl Call<'_> {
                 check_named_digest(key.as_slice(), digest)?;
                 Ok(key.safe_clone(self.ctx))
             }
-            None => computed_key(self.ctx, request::current_user(self.ctx).as_ref(), digest),
+            None => computed_key(self.ctx, &request::current_user(self.ctx)?, digest),
         }
     }
 
@@ -205,47 +204,4 @@ impl Call<'_> {
         };
         Error::new(Word::Err, format!("{form}: IMAGE.RECOGNIZE {prefix}{key} <payload>"))
     }
-}
-
-/// A key that names a digest holds results of that picture only, so that nobody plants one
-/// picture's result under another's name.
-pub fn check_named_digest(key: &[u8], digest: Digest) -> Result<(), Error> {
-    match Digest::named_by(key) {
-        Some(named) if named != digest => Err(Error::new(
-            Word::Err,
-            format!("the key names another digest than the payload's, which is {}", digest.hex()),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// `image:<digest>`, if the user may read and write it.
-pub fn computed_key(
-    ctx: &Context,
-    user: Option<&RedisString>,
-    digest: Digest,
-) -> Result<RedisString, Error> {
-    let name = format!("{}{}", settings::KEY_PREFIX.get(), digest.hex());
-    let key = RedisString::create_from_slice(std::ptr::null_mut(), name.as_bytes());
-    if user.is_some_and(|user| !request::may_use_key(ctx, user, &key)) {
-        let sentence = format!("this user has no permissions to access the key {name}");
-        return Err(Error::new(Word::NoPerm, sentence));
-    }
-    Ok(key)
-}
-
-/// The stored result, unless it is to be computed anew; errors are those of the key in any case.
-pub fn look_up(
-    ctx: &Context,
-    key: &RedisString,
-    model: &ServedModel,
-    digest: Digest,
-    refresh: bool,
-) -> Result<Option<RedisString>, Error> {
-    let stored = cache::look_up(ctx, key, model, Some(digest))?;
-    let stored = if refresh { None } else { stored };
-    if stored.is_none() {
-        model.metrics.misses.increment();
-    }
-    Ok(stored)
 }

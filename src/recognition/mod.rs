@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use decode::DecodeLimits;
 use engine::Engines;
 pub use error::{LoadError, RecognitionError};
-pub use folder::Folder;
+pub use folder::{Folder, hex};
 pub use json::trim_lists;
 pub use prepare::Scratch;
 

@@ -1,16 +1,22 @@
 //! Clients that wait.
 //!
 //! Whoever blocks a client must unblock it exactly once, whatever became of it; so a [`Client`] is
-//! not `Clone`, and unblocking consumes it. The server may end the wait first: by a time-out (or
-//! `CLIENT UNBLOCK`), by a disconnection, by a demotion. It says so through [`Waiting`], on the main
-//! thread; the handle stays valid until we unblock it even then. The reply is sent later, by the
-//! server, in `on_reply`; if the client has left meanwhile, the reply is only freed.
+//! not `Clone`, and unblocking consumes it. The wait may end earlier: by its deadline, by `CLIENT
+//! UNBLOCK`, by a disconnection, by a demotion. [`Waiting`] is told, on the main thread; the handle
+//! stays valid until we unblock it even then. The reply is sent later, by the server, in `on_reply`;
+//! if the client has left meanwhile, the reply is only freed.
+//!
+//! Deadlines are timers of our own, not the time-out that `RM_BlockClient` offers: where that one
+//! passes in the same turn of the event loop in which the client is unblocked, Redis 7.0 sends
+//! neither reply, and the client waits for ever (or takes the next command's reply for this one).
 
+use std::mem::ManuallyDrop;
 use std::os::raw::{c_int, c_void};
 use std::ptr::null_mut;
 
 use redis_module::{Context, raw};
 
+use super::main_thread::{self, TimerId};
 use super::{guard, reply};
 use crate::error::{Error, Word};
 use crate::reply::Reply;
@@ -21,9 +27,13 @@ pub struct ClientId(usize);
 
 /// A client that waits.
 #[must_use = "a client that is not unblocked waits for ever"]
-pub struct Client(*mut raw::RedisModuleBlockedClient);
+pub struct Client {
+    handle: *mut raw::RedisModuleBlockedClient,
+    /// Until the deadline has passed.
+    deadline: Option<TimerId>,
+}
 
-/// What happens when the server ends a wait.
+/// What happens when a wait ends before its result is there.
 pub trait Waiting: 'static {
     /// The time is over, or somebody unblocked the client: the reply to give, and the client, if it
     /// is still ours to unblock.
@@ -40,17 +50,17 @@ pub fn block<W: Waiting>(ctx: &Context, timeout_ms: i64) -> Client {
     // SAFETY: the context of a running command; the callbacks are functions that live as long as the
     // module, which the server refuses to unload while clients are blocked.
     unsafe {
-        let handle =
-            block(ctx.ctx, Some(on_reply), Some(on_timeout::<W>), Some(on_free), timeout_ms);
+        let handle = block(ctx.ctx, Some(on_reply), Some(on_unblock::<W>), Some(on_free), 0);
         set_disconnect(handle, Some(on_disconnect::<W>));
         start_clock(handle);
-        Client(handle)
+        let deadline = main_thread::start_timer(timeout_ms, on_deadline::<W>, handle.cast());
+        Client { handle, deadline: Some(deadline) }
     }
 }
 
 impl Client {
     pub fn id(&self) -> ClientId {
-        ClientId(self.0 as usize)
+        ClientId(self.handle as usize)
     }
 
     /// Ends the wait with this reply.
@@ -58,19 +68,31 @@ impl Client {
         let end = api!(RedisModule_BlockedClientMeasureTimeEnd);
         let unblock = api!(RedisModule_UnblockClient);
         let reply = Box::into_raw(Box::new(reply));
+        let this = ManuallyDrop::new(self);
         // SAFETY: the handle is valid until it is unblocked, and `self` is consumed: it is unblocked
         // once. The reply belongs to `on_free` from here on.
         unsafe {
-            end(self.0);
-            unblock(self.0, reply.cast::<c_void>());
+            end(this.handle);
+            unblock(this.handle, reply.cast::<c_void>());
         }
+        this.stop_clock();
     }
 
-    /// Gives back the handle of a client that has its reply already, or has gone.
-    fn release(self) {
+    fn stop_clock(&self) {
+        if let Some(deadline) = &self.deadline {
+            main_thread::stop_timer(deadline);
+        }
+    }
+}
+
+/// Gives back the handle of a client that has its reply already, or has gone. It is the last resort,
+/// too: should a client ever be lost on the way, `on_reply` tells it so.
+impl Drop for Client {
+    fn drop(&mut self) {
         let unblock = api!(RedisModule_UnblockClient);
-        // SAFETY: as in `unblock`; the server calls no reply callback for a client that has gone.
-        unsafe { unblock(self.0, null_mut()) };
+        // SAFETY: as in `unblock`, which does not come here.
+        unsafe { unblock(self.handle, null_mut()) };
+        self.stop_clock();
     }
 }
 
@@ -95,20 +117,31 @@ extern "C" fn on_reply(
     raw::REDISMODULE_OK as c_int
 }
 
-extern "C" fn on_timeout<W: Waiting>(
+extern "C" fn on_deadline<W: Waiting>(_ctx: *mut raw::RedisModuleCtx, handle: *mut c_void) {
+    guard("a deadline", (), || {
+        main_thread::timer_fired();
+        let (answer, client) = W::timed_out(ClientId(handle as usize));
+        if let Some(mut client) = client {
+            // Fired: not to be stopped any more.
+            client.deadline = None;
+            client.unblock(answer);
+        }
+    });
+}
+
+/// `CLIENT UNBLOCK` has the server send a reply at once.
+extern "C" fn on_unblock<W: Waiting>(
     ctx: *mut raw::RedisModuleCtx,
     _argv: *mut *mut raw::RedisModuleString,
     _argc: c_int,
 ) -> c_int {
-    guard("a time-out", (), || {
+    guard("CLIENT UNBLOCK", (), || {
         let handle = api!(RedisModule_GetBlockedClientHandle);
         // SAFETY: in a time-out callback, where the server knows the handle.
         let id = ClientId(unsafe { handle(ctx) } as usize);
         let (answer, client) = W::timed_out(id);
         reply::send(&Context::new(ctx), &answer);
-        if let Some(client) = client {
-            client.release();
-        }
+        drop(client);
     });
     raw::REDISMODULE_OK as c_int
 }
@@ -118,9 +151,7 @@ unsafe extern "C" fn on_disconnect<W: Waiting>(
     handle: *mut raw::RedisModuleBlockedClient,
 ) {
     guard("a disconnection", (), || {
-        if let Some(client) = W::disconnected(ClientId(handle as usize)) {
-            client.release();
-        }
+        drop(W::disconnected(ClientId(handle as usize)));
     });
 }
 

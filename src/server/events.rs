@@ -2,6 +2,7 @@
 
 use std::os::raw::c_void;
 
+use once_cell::sync::OnceCell;
 use redis_module::{Context, raw};
 
 use super::guard;
@@ -14,7 +15,7 @@ pub struct Handlers {
     pub config_changed: fn(&Context),
 }
 
-static HANDLERS: std::sync::OnceLock<Handlers> = std::sync::OnceLock::new();
+static HANDLERS: OnceCell<Handlers> = OnceCell::new();
 
 pub fn subscribe(ctx: &Context, handlers: Handlers) {
     HANDLERS.get_or_init(|| handlers);

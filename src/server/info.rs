@@ -3,13 +3,13 @@
 
 use std::ffi::CString;
 use std::os::raw::c_int;
-use std::sync::OnceLock;
 
+use once_cell::sync::OnceCell;
 use redis_module::{Context, raw};
 
 use super::guard;
 
-static FILL: OnceLock<fn(&Section)> = OnceLock::new();
+static FILL: OnceCell<fn(&Section)> = OnceCell::new();
 
 /// The section that is being written, `# image`.
 pub struct Section(*mut raw::RedisModuleInfoCtx);

@@ -80,6 +80,38 @@ pub fn run_after(milliseconds: i64, task: Task) {
     unsafe { create(detached, milliseconds, Some(on_timer), task as *mut c_void) };
 }
 
+/// A timer that may still be stopped.
+pub struct TimerId(raw::RedisModuleTimerID);
+
+/// Has the server call back after that time, with what it is given. The callback is to say
+/// [`timer_fired`], and must not stop its own timer: the server frees it afterwards.
+pub fn start_timer(
+    milliseconds: i64,
+    callback: extern "C" fn(*mut raw::RedisModuleCtx, *mut c_void),
+    data: *mut c_void,
+) -> TimerId {
+    let create = api!(RedisModule_CreateTimer);
+    let detached = DETACHED.load(Ordering::Acquire);
+    OUTSTANDING.fetch_add(1, Ordering::AcqRel);
+    // SAFETY: on the main thread, with our own context; the data is only handed back.
+    TimerId(unsafe { create(detached, milliseconds, Some(callback), data) })
+}
+
+pub fn timer_fired() {
+    OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
+}
+
+/// Stops a timer that has not fired.
+pub fn stop_timer(timer: &TimerId) {
+    let stop = api!(RedisModule_StopTimer);
+    let detached = DETACHED.load(Ordering::Acquire);
+    // SAFETY: on the main thread, with our own context; an unknown timer is refused by the call.
+    let status = unsafe { stop(detached, timer.0, null_mut()) };
+    if status == raw::REDISMODULE_OK as c_int {
+        OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 unsafe extern "C" fn on_timer(ctx: *mut raw::RedisModuleCtx, task: *mut c_void) {
     guard("a timer", (), || {
         // SAFETY: what `run_after` passed, a function pointer of this type.

@@ -2,12 +2,12 @@
 
 use std::ptr::null_mut;
 use std::slice;
-use std::sync::OnceLock;
 use std::thread::{self, ThreadId};
 
+use once_cell::sync::OnceCell;
 use redis_module::{RedisString, raw};
 
-static MAIN_THREAD: OnceLock<ThreadId> = OnceLock::new();
+static MAIN_THREAD: OnceCell<ThreadId> = OnceCell::new();
 
 /// To be called at load: strings may be freed on this thread only.
 pub fn remember_main_thread() {

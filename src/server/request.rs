@@ -3,10 +3,12 @@
 use std::os::raw::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use redis_module::{AclPermissions, Context, RedisError, RedisResult, RedisString, RedisValue};
+use redis_module::{
+    AclPermissions, Context, ContextFlags, RedisError, RedisResult, RedisString, RedisValue,
+};
 
 use super::{log, reply};
-use crate::error::Error;
+use crate::error::{Error, Word};
 use crate::reply::Reply;
 
 /// Runs a command: what it gives is sent, an error as well, and so is a panic.
@@ -44,12 +46,25 @@ pub fn select_db(ctx: &Context, db: i32) {
     unsafe { select_db(ctx.ctx, db) };
 }
 
-/// The name of the user who runs the command; none for the server itself (a replica's master, AOF).
-pub fn current_user(ctx: &Context) -> Option<RedisString> {
-    let user = api!(RedisModule_GetCurrentUserName);
-    // SAFETY: the context of a running command.
-    let name = unsafe { user(ctx.ctx) };
-    (!name.is_null()).then(|| RedisString::from_redis_module_string(std::ptr::null_mut(), name))
+/// The name of the user who runs the command. There is none where another module runs it; asked for
+/// its name there, the server would crash.
+pub fn current_user(ctx: &Context) -> Result<RedisString, Error> {
+    let client_id = api!(RedisModule_GetClientId);
+    let user_of_client = api!(RedisModule_GetClientUserNameById);
+    let current_user = api!(RedisModule_GetCurrentUserName);
+    let name = if ctx.get_flags().contains(ContextFlags::LUA) {
+        // SAFETY: in a script, whose client has the user who runs the script.
+        unsafe { current_user(ctx.ctx) }
+    } else {
+        // SAFETY: looked up among the real clients; null for any other.
+        unsafe { user_of_client(ctx.ctx, client_id(ctx.ctx)) }
+    };
+    if name.is_null() {
+        let sentence =
+            "nobody knows for whom this is: the form without a key needs a client; name the key";
+        return Err(Error::new(Word::Err, sentence));
+    }
+    Ok(RedisString::from_redis_module_string(std::ptr::null_mut(), name))
 }
 
 /// Whether the user may read and write the key. Redis checks declared keys itself; this is for a key

@@ -87,7 +87,7 @@ struct Label<'a> {
 pub fn load(folder: &Folder, manifest: Manifest, engines: &Engines) -> Result<Loaded, LoadError> {
     let manifest: ClassifyManifest = manifest.body()?;
     let labels = folder.labels(&manifest.output.labels)?;
-    let version = version(NAME, REVISION, &manifest, &labels);
+    let version = version(NAME, REVISION, &manifest, &labels)?;
     let graph = manifest.graph.classify;
     graph.input.check()?;
     let weights = folder.weights(&graph)?;

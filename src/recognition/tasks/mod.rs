@@ -44,9 +44,17 @@ pub fn load(folder: &Folder, engines: &Engines) -> Result<Loaded, LoadError> {
 /// First 8 hex digits of SHA-256 over all that a result depends on: the task and its revision, the
 /// manifest's fields (the weights' hashes among them; a field that only says where something comes
 /// from is not serialised) and the labels.
-fn version(name: &str, revision: u32, manifest: &impl Serialize, labels: &[String]) -> String {
-    let parts = serde_json::json!([name, revision, manifest, labels]);
-    let mut version = hex(&Sha256::digest(parts.to_string()));
+fn version(
+    name: &str,
+    revision: u32,
+    manifest: &impl Serialize,
+    labels: &[String],
+) -> Result<String, LoadError> {
+    // Text, not a JSON tree: its order of keys would depend on a feature of `serde_json` that any
+    // dependency may turn on.
+    let parts = serde_json::to_string(&(name, revision, manifest, labels))
+        .map_err(|error| LoadError(format!("model.toml: {error}")))?;
+    let mut version = hex(&Sha256::digest(parts));
     version.truncate(8);
-    version
+    Ok(version)
 }
