@@ -8,15 +8,15 @@ PORT ?= 6379
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build models photos run bench clean prepare
+.PHONY: help demo test lint build models onnxruntime photos run bench clean prepare engine
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-demo: build models photos ## Recognises real photos inside a redis-server of its own
+demo: build models engine photos ## Recognises real photos inside a redis-server of its own
 	@tools/demo "$(RELEASE)"
 
-test: models photos ## Proves every promise on real servers (installs what is missing)
+test: models onnxruntime photos ## Proves every promise on real servers (installs what is missing)
 	cargo build --workspace --all-targets $(FEATURES)
 	cargo test --workspace --all-targets $(FEATURES)
 
@@ -31,14 +31,21 @@ build: prepare ## Builds the module for use: target/release/libredis_image.so
 models: prepare ## Fetches the models' weights and checks them; NAME=… only one
 	@$(PYTHON) tools/fetch-models $(NAME)
 
+onnxruntime: prepare ## Fetches onnxruntime's library, the faster engine, and checks it
+	@$(PYTHON) tools/fetch-onnxruntime
+
+# The same where it may fail: without it the module has tract.
+engine: prepare
+	@$(PYTHON) tools/fetch-onnxruntime || echo "without onnxruntime: the built-in engine tract runs the models"
+
 photos: prepare ## Fetches real photos for the demo and the tests into target/photos
 	@$(PYTHON) tools/fetch-photos
 
-run: build models ## Runs a server with the module in the foreground; PORT=…
+run: build models engine ## Runs a server with the module in the foreground; PORT=…
 	redis-server redis.conf.example --port $(PORT) --bind 127.0.0.1 \
 		--loadmodule "$(CURDIR)/$(RELEASE)" models-path "$(CURDIR)/models"
 
-bench: build models photos ## Measures hits and misses, side by side, as ratios
+bench: build models onnxruntime photos ## Measures hits and misses, side by side, as ratios
 	@$(PYTHON) benches/bench.py $(RELEASE)
 
 clean: ## Removes what was built, and the photos; weights stay, as some may be your own

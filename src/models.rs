@@ -41,6 +41,9 @@ pub struct Entry {
 #[derive(Default)]
 struct Registry {
     path: PathBuf,
+    engine: &'static str,
+    /// What is used and why.
+    engine_reason: String,
     entries: Vec<Entry>,
 }
 
@@ -63,7 +66,12 @@ pub fn load_all(path: &Path, engines: &Engines) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let entries =
         folders.chunks(cores).flat_map(|folders| load_together(folders, engines)).collect();
-    *REGISTRY.write() = Some(Registry { path: path.to_owned(), entries });
+    *REGISTRY.write() = Some(Registry {
+        path: path.to_owned(),
+        engine: engines.name(),
+        engine_reason: engines.describe(),
+        entries,
+    });
 }
 
 /// Loads some folders at the same time.
@@ -160,6 +168,13 @@ pub fn is_unknown(name: &str) -> bool {
     registry
         .as_ref()
         .is_some_and(|registry| !registry.entries.iter().any(|entry| entry.name == name))
+}
+
+/// The engine that models are loaded with, and why it; never waits.
+pub fn engine() -> (&'static str, String) {
+    let registry = REGISTRY.try_read();
+    let found = registry.as_ref().and_then(|registry| registry.as_ref());
+    found.map_or(("none", String::new()), |found| (found.engine, found.engine_reason.clone()))
 }
 
 /// Hands every entry to `visit`; never waits, as INFO in a crash report must not.

@@ -5,6 +5,7 @@ mod support;
 
 mod cluster;
 mod commands;
+mod engines;
 mod golden;
 mod hostile;
 mod lifecycle;

@@ -10,6 +10,9 @@ use crate::settings;
 /// Writes the section. Takes no lock that it would have to wait for.
 pub fn fill(section: &Section) {
     section.text("version", env!("CARGO_PKG_VERSION"));
+    let (engine, reason) = models::engine();
+    section.text("engine", engine);
+    section.text("engine_reason", &reason);
     section.number("workers", METRICS.workers.load(Relaxed));
     section.number("workers_busy", METRICS.busy_workers.load(Relaxed));
     section.number("queue_length", METRICS.queue_length.load(Relaxed));

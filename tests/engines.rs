@@ -1,0 +1,140 @@
+//! The two engines: which one is taken, that both give the same, and that a bad library harms nobody.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value as Json;
+
+use crate::models::{models, text};
+use crate::support::*;
+
+/// Both engines agree on a score within this.
+const TOLERANCE: f64 = 0.01;
+
+/// The library that `make onnxruntime` fetches.
+fn library() -> PathBuf {
+    let folder = repository().join("onnxruntime");
+    let entries = std::fs::read_dir(&folder).expect("`make onnxruntime` fetches the library");
+    let file = entries.map(|entry| entry.expect("readable").path()).max();
+    file.expect("`make onnxruntime` fetches the library")
+}
+
+fn photos_to_compare() -> Vec<(String, Vec<u8>)> {
+    let mut names: Vec<PathBuf> = Vec::new();
+    let packaged = repository().join("target/photos");
+    names.extend(std::fs::read_dir(packaged).expect("photos").map(|entry| entry.unwrap().path()));
+    if let Some(shared) = shared() {
+        let text = std::fs::read_to_string(shared.join("reference/expected.json")).expect("text");
+        let expected: Json = serde_json::from_str(&text).expect("JSON");
+        let photos = expected["photos"].as_object().expect("photos");
+        names.extend(photos.keys().map(|name| shared.join("photos").join(name)));
+    }
+    names.sort();
+    let read =
+        |path: &PathBuf| (path.display().to_string(), std::fs::read(path).expect("the photo"));
+    names.iter().map(read).collect()
+}
+
+fn labels(result: &str) -> Vec<(String, f64)> {
+    let result: Json = serde_json::from_str(result).expect("JSON");
+    let label =
+        |label: &Json| (label["label"].to_string(), label["score"].as_f64().expect("a number"));
+    result["labels"].as_array().expect("labels").iter().map(label).collect()
+}
+
+#[test]
+fn both_engines_give_the_same_results_under_the_same_version() {
+    let [tract, onnxruntime] = ["tract", "onnxruntime"].map(|engine| {
+        let server = Server::with()
+            .real_models()
+            .setting("engine", engine)
+            .setting("onnxruntime-path", library().display())
+            .start();
+        let listed = models(&server);
+        for model in ["mobilenetv2", "open-nsfw"] {
+            assert_eq!(text(&listed[model], "engine"), engine);
+        }
+        server
+    });
+    for model in ["mobilenetv2", "open-nsfw"] {
+        let version = |server: &Server| text(&models(server)[model], "version");
+        assert_eq!(version(&tract), version(&onnxruntime), "{model}");
+    }
+    let mut wrong = Vec::new();
+    let (mut one, mut other) = (tract.client(), onnxruntime.client());
+    for (name, payload) in photos_to_compare() {
+        for model in ["mobilenetv2", "open-nsfw"] {
+            let command = || recognize("k", &payload).arg(&["MODEL", model]).take();
+            let (a, b) = (labels(&command().text(&mut one)), labels(&command().text(&mut other)));
+            let near = a.iter().zip(&b).all(|(a, b)| (a.1 - b.1).abs() <= TOLERANCE);
+            if a[0].0 != b[0].0 || !near {
+                wrong.push(format!("{name}, {model}: {a:?} and {b:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn auto_takes_onnxruntime_where_its_library_is_found() {
+    let path = library();
+    for place in [path.as_path(), path.parent().expect("a folder")] {
+        let server = Server::with().setting("onnxruntime-path", place.display()).start();
+        assert_eq!(text(&models(&server)["tiny"], "engine"), "onnxruntime");
+        assert_eq!(server.info()["engine"], "onnxruntime");
+        recognize("k", &photos::red()).text(&mut server.client());
+    }
+}
+
+/// Servers with bad libraries: each says why, and goes on with tract.
+#[test]
+fn a_library_that_cannot_be_used_leaves_tract() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let in_folder = |name: &str| folder.path().join(name);
+    let whole = std::fs::read(library()).expect("the library");
+    std::fs::write(in_folder("truncated.so"), &whole[..whole.len() / 2]).expect("written");
+    std::fs::write(in_folder("text.so"), "not a library").expect("written");
+    compile(&in_folder("crash.so"), "__attribute__((constructor)) void f(void) { *(int *)0 = 1; }");
+    compile(&in_folder("other.so"), "int other(void) { return 1; }");
+    compile(
+        &in_folder("old.so"),
+        "static const char *version(void) { return \"1.10.0\"; }
+         static const void *api(unsigned v) { return 0; }
+         static const struct { const void *(*a)(unsigned); const char *(*v)(void); } base = { api, version };
+         const void *OrtGetApiBase(void) { return &base; }",
+    );
+    for (file, reason) in [
+        ("truncated.so", "crashes"),
+        ("text.so", "cannot be loaded"),
+        ("crash.so", "crashes"),
+        ("other.so", "OrtGetApiBase"),
+        ("old.so", "1.10.0"),
+        ("absent.so", "no libonnxruntime.so"),
+    ] {
+        let path = in_folder(file);
+        let server = Server::with().setting("onnxruntime-path", path.display()).start();
+        assert_eq!(text(&models(&server)["tiny"], "engine"), "tract", "{file}");
+        recognize("k", &photos::red()).text(&mut server.client());
+        let why = &server.info()["engine_reason"];
+        assert!(why.contains(reason), "{file}: {why}");
+        assert!(server.log().contains(reason), "{file}");
+    }
+}
+
+#[test]
+fn onnxruntime_alone_without_its_library_is_nomodel_with_advice() {
+    let server = Server::with()
+        .setting("engine", "onnxruntime")
+        .setting("onnxruntime-path", "/nowhere")
+        .start();
+    let error = recognize("k", &photos::red()).error(&mut server.client());
+    assert!(error.starts_with("NOMODEL ") && error.contains("make onnxruntime"), "{error}");
+    assert!(Server::with().setting("engine", "torch").start_in_vain().contains("must be auto"));
+}
+
+fn compile(target: &Path, source: &str) {
+    let file = target.with_extension("c");
+    std::fs::write(&file, source).expect("written");
+    let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([target, &file]).status();
+    assert!(status.expect("a C compiler").success());
+}
