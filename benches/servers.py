@@ -1,17 +1,15 @@
-"""Redis-servers of our own, connections to them, and load upon them."""
-import multiprocessing
+"""Redis-servers of our own, and connections to them."""
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from contextlib import contextmanager
+from pathlib import Path
 
 SERVER = os.environ.get("REDIS_SERVER", "redis-server")
 START_SECONDS = 60
+MODEL = "mobilenetv2"
 
 
 class Client:
@@ -48,9 +46,18 @@ class Client:
         lines = (line.partition(":") for line in self.ask("INFO", "everything").decode().splitlines())
         return {name: value for name, _, value in lines}
 
-    def model_info(self, model):
-        fields = self.info()[f"image_model_{model}"].split(",")
-        return dict(field.split("=") for field in fields)
+    def model_info(self):
+        fields = self.info()[f"image_model_{MODEL}"].split(",")
+        return dict(field.partition("=")[::2] for field in fields)
+
+    def set_threads(self, threads):
+        self.ask("CONFIG", "SET", "image.threads", threads)
+        wait_until(lambda: self.info()["image_workers"] == str(threads), f"{threads} workers")
+
+    def rest(self):
+        """Until nothing is under way, and nothing is kept of what was."""
+        wait_until(lambda: self.info().get("image_requests", "0") == "0", "the last misses")
+        self.ask("FLUSHALL")
 
 
 def command(*arguments):
@@ -61,6 +68,20 @@ def command(*arguments):
     return b"".join(parts)
 
 
+def pieces(payload, *arguments):
+    """A command in three pieces, as redis-py writes one with a large argument, which it does not copy."""
+    before, after = around(payload, *arguments)
+    return before + b"$%d\r\n" % len(payload), payload, after
+
+
+def around(payload, *arguments):
+    """A command without one of its arguments: what comes before it and its length, and what after it."""
+    mark = b"\0payload"
+    encoded = command(*(mark if argument is payload else argument for argument in arguments))
+    before, _, after = encoded.partition(b"$%d\r\n%b" % (len(mark), mark))
+    return before, after
+
+
 def wait_until(condition, what, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -69,72 +90,66 @@ def wait_until(condition, what, seconds=30):
         time.sleep(0.02)
 
 
-@contextmanager
-def server(module, models):
-    """The port of a server with the module, which ends with the block, however that ends."""
-    with tempfile.TemporaryDirectory() as folder, open(f"{folder}/log", "w+") as log:
+class Server:
+    """A server, which ends with the `with` block, however that ends."""
+
+    def __init__(self, module=None, **settings):
+        self.module, self.settings = module, settings
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.log = Path(self.folder.name, "log").open("w+")
         with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-        load = ["--loadmodule", str(module), "models-path", str(models), "threads", "1"]
-        process = subprocess.Popen([SERVER, *arguments, *load], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.port = probe.getsockname()[1]
+        arguments = ["--port", self.port, "--bind", "127.0.0.1", "--save", "", "--dir", self.folder.name]
+        if self.module:
+            arguments += ["--loadmodule", self.module]
+            arguments += [word for name, value in self.settings.items() for word in (name.replace("_", "-"), value)]
+        self.process = subprocess.Popen([SERVER, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=self.log,
+                                        stderr=self.log)
         try:
-            wait_until(lambda: process.poll() is not None or answers(process, port), "a server's start", START_SECONDS)
-            if process.poll() is not None:
+            wait_until(lambda: self.process.poll() is not None or self.answers(), "a server's start", START_SECONDS)
+            if self.process.poll() is not None:
                 raise RuntimeError("the server did not start")
-            yield port
-        except Exception:
-            log.seek(0)
-            sys.stderr.write("\nThe server's log ends with:\n" + "".join(log.readlines()[-20:]))
+            self.client = Client(self.port)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
             raise
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        return self
 
-
-def answers(process, port):
-    """Whether it is this server that answers, and not another program that took the port first."""
-    try:
-        return Client(port).info()["process_id"] == str(process.pid)
-    except (OSError, RuntimeError):
-        return False
-
-
-@contextmanager
-def load(port, clients, requests):
-    """Clients in a process of their own, so that they do not slow down whoever measures here.
-
-    Each takes what `requests(number of the client)` yields, one after another, until the block ends.
-    """
-    process = multiprocessing.get_context("fork").Process(target=run_load, args=(port, clients, requests), daemon=True)
-    process.start()
-    try:
-        yield
-        if not process.is_alive():
-            raise RuntimeError("the load ended early")
-    finally:
-        process.kill()
-        process.join()
-
-
-def run_load(port, clients, requests):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def run(number):
+    def __exit__(self, kind, *_):
+        if kind and self.process.poll() is not None:
+            self.log.seek(0)
+            sys.stderr.write("\nThe server's log ends with:\n" + "".join(self.log.readlines()[-10:]))
+        self.process.terminate()
         try:
-            client = Client(port)
-            for pieces in requests(number):
-                client.send(*pieces)
-        except Exception as error:
-            print(f"\nload: {error}", file=sys.stderr, flush=True)
-            os._exit(1)
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+        self.folder.cleanup()
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    def answers(self):
+        """Whether it is this server that answers, and not another program that took the port first."""
+        try:
+            return Client(self.port).info()["process_id"] == str(self.process.pid)
+        except (OSError, RuntimeError):
+            return False
+
+    def cpu(self):
+        """Seconds that all its threads have used."""
+        used = 0
+        for path in Path(f"/proc/{self.process.pid}/task").iterdir():
+            try:
+                used += int((path / "schedstat").read_text().split()[0])
+            except OSError:
+                pass  # A thread that ended meanwhile.
+        return used / 1e9
+
+
+def machine_busy():
+    """Seconds that all cores have been busy, whoever it was; and those that the hypervisor gave to others."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + irq + softirq) / tick, steal / tick

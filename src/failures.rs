@@ -55,8 +55,12 @@ pub fn forget(place: &Place, model: &Arc<ServedModel>, succeeded: RequestId) {
     });
 }
 
-/// The last failure of a key, if it is not too old.
-pub fn find(place: &Place, model: &Arc<ServedModel>, digest: Option<Digest>) -> Option<Error> {
+/// The last failure of a key, if it is not too old, and whose it is.
+pub fn find(
+    place: &Place,
+    model: &Arc<ServedModel>,
+    digest: Option<Digest>,
+) -> Option<(RequestId, Error)> {
     FAILURES.with_borrow_mut(|failures| {
         drop_old(failures);
         let same_picture = |failure: &Failure| match (digest, failure.digest) {
@@ -68,7 +72,7 @@ pub fn find(place: &Place, model: &Arc<ServedModel>, digest: Option<Digest>) -> 
             .map(|(_, failure)| failure)
             .filter(|failure| failure.is_of(place, model) && same_picture(failure))
             .max_by_key(|failure| failure.request)
-            .map(|failure| failure.error.clone())
+            .map(|failure| (failure.request, failure.error.clone()))
     })
 }
 

@@ -167,11 +167,13 @@ pub fn known(
     model: &Arc<ServedModel>,
     digest: Option<Digest>,
 ) -> Result<Reply, Error> {
-    if let Some(result) = stores::put_off_result(place, model, digest) {
-        return Ok(Reply::Text(result));
-    }
-    if let Some(error) = failures::find(place, model, digest) {
-        return Err(error);
+    let put_off = stores::put_off_result(place, model, digest);
+    let failure = failures::find(place, model, digest);
+    match (put_off, failure) {
+        (Some((request, _)), Some((failed, error))) if failed > request => return Err(error),
+        (Some((_, result)), _) => return Ok(Reply::Text(result)),
+        (None, Some((_, error))) => return Err(error),
+        (None, None) => (),
     }
     request::select_db(ctx, place.db);
     let stored = cache::look_up(ctx, &string(&place.key), model, digest)?;

@@ -147,20 +147,25 @@ fn next_put_off() -> Option<Settlement> {
     })
 }
 
-/// The result that a key will hold as soon as writes are allowed again.
+/// The result that a key will hold as soon as writes are allowed again, and whose it is.
 pub fn put_off_result(
     place: &Place,
     model: &Arc<ServedModel>,
     digest: Option<Digest>,
-) -> Option<Arc<str>> {
+) -> Option<(RequestId, Arc<str>)> {
     PUT_OFF.with_borrow(|put_off| {
         let fits = |settlement: &&Settlement| {
             *settlement.place == *place
                 && Arc::ptr_eq(&settlement.model, model)
                 && (digest.is_none() || settlement.digest == digest)
+                && settlement.result.is_some()
         };
-        let last = put_off.iter().rev().filter(fits).find_map(|found| found.result.clone());
-        last
+        let newest = put_off.iter().filter(fits).max_by_key(|settlement| settlement.request)?;
+        let id = newest.request;
+        let superseded = in_flight::with(|in_flight| {
+            newest.digest.is_some_and(|digest| in_flight.is_superseded(place, id, digest))
+        });
+        if superseded { None } else { Some((id, newest.result.clone()?)) }
     })
 }
 

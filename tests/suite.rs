@@ -3,11 +3,13 @@
 
 mod support;
 
+mod bounds;
 mod cluster;
 mod commands;
 mod engines;
 mod golden;
 mod hostile;
+mod late;
 mod lifecycle;
 mod memory;
 mod models;
