@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Measures the module, with each engine, beside a Python worker and Redis's own commands, and prints ratios.
 
-    bench.py [MODULE] [--quick]      MODULE: its file; target/release/libredis_image.so by default
+    bench.py [MODULE] [--quick] [--nice N]      MODULE: its file; target/release/libredis_image.so by default
 
 Contenders take turns, so that whatever else the machine does meets all of them. A figure is the median of the rounds,
 a ratio the median of each round's ratio, with the lowest and highest in brackets. Only ratios carry over to another
 machine. What it needs goes into target/bench-venv. Everything measured, and plots, go into benches/results, or with
---quick (a try, with few and short rounds) into target/bench-quick. REDIS_SERVER names another redis-server.
+--quick (a try, with few and short rounds) into target/bench-quick. --nice sets image.nice: on a busy machine 0 gives
+the module's workers the same share as the Python worker gets. REDIS_SERVER names another redis-server.
 """
 import argparse
 import json
@@ -30,6 +31,7 @@ VENV, REQUIREMENTS = TARGET / "bench-venv", HERE / "requirements.txt"
 @dataclass
 class Effort:
     rounds: int = 5
+    pings: int = 4
     few: int = 3
     seconds: float = 2.0
     photo_seconds: float = 0.8
@@ -37,7 +39,7 @@ class Effort:
     payloads: int = 15
 
 
-QUICK = Effort(2, 2, 0.6, 0.4, 2, 3)
+QUICK = Effort(2, 2, 2, 0.6, 0.4, 2, 3)
 
 
 def enter_venv():
@@ -58,14 +60,14 @@ def enter_venv():
 class Field:
     """All servers and crews, and who contends with which of them."""
 
-    def __init__(self, stack, module, largest):
+    def __init__(self, stack, module, largest, nice):
         from crew import Crew
         from servers import Server
         from worker import Worker
 
         self.PHASES = Worker.PHASES
         self.settings = {"models_path": ROOT / "models", "onnxruntime_path": ROOT / "onnxruntime", "threads": 1,
-                         "ttl": 3600}
+                         "ttl": 3600} | ({} if nice is None else {"nice": nice})
         self.path, self.kind = module, Server
         self.servers = {engine: stack.enter_context(self.fresh(engine)) for engine in ("onnxruntime", "tract")}
         self.servers["python"] = stack.enter_context(Server())
@@ -125,6 +127,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("module", nargs="?", default=TARGET / "release/libredis_image.so", type=Path)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--nice", type=int)
     arguments = parser.parse_args()
     module, effort = arguments.module.resolve(), QUICK if arguments.quick else Effort()
     for path, how in ((module, "build"), (TARGET / "photos/china.jpg", "photos")):
@@ -144,26 +147,27 @@ def main():
     pictures = photos(TARGET / "photos", TARGET / "bench-photos")
     began, load, report = time.monotonic(), os.getloadavg(), Report()
     with ExitStack() as stack:
-        field = Field(stack, module, max(2, os.cpu_count()))
+        field = Field(stack, module, max(2, os.cpu_count()), arguments.nice)
         facts = facts_of(module, field)
         for measure in (throughput, sizes_of_photos, pings, mixed, hits, share, together, large):
-            print(f"{time.monotonic() - began:4.0f} s: {measure.__name__.replace('_', ' ')} ...", file=sys.stderr, flush=True)
+            passed = f"{time.monotonic() - began:4.0f} s"
+            print(f"{passed}: {measure.__name__.replace('_', ' ')} ...", file=sys.stderr, flush=True)
             measure(report, field, pictures, effort)
     slices = list(results_of(report))
     others, stolen = ([one[name] for one in slices] for name in ("others", "stolen"))
     facts |= {
         "photos": ", ".join(f"{name} {path.stat().st_size:,} bytes" for name, path in pictures.items()),
         "load": " ".join(f"{value:.2f}" for value in load) + " (1, 5, 15 minutes) at the start",
-        "others": f"other programs used {mean(others):.0%} of the cores meanwhile (at most {max(others):.0%} in a slice), "
-                  f"the hypervisor kept {mean(stolen):.0%}",
+        "others": f"other programs used {mean(others):.0%} of the cores meanwhile (at most {max(others):.0%} in a "
+                  f"slice), the hypervisor kept {mean(stolen):.0%}",
         "took": f"{time.monotonic() - began:.0f} s",
     }
     text = "\n".join(report.lines())
     text += "\n\n" + "\n".join(f"{name + ':':<8} {value}" for name, value in facts.items())
     if mean(others) > 0.05:
-        text += ("\n\nThe machine was busy with other programs. The module's workers are nicer than these (image.nice), "
-                 "the Python worker is not:\nrates and latencies are then too bad for the module; CPU a miss is what "
-                 "to look at.")
+        text += ("\n\nThe machine was busy with other programs. By default the module's workers are nicer than these "
+                 "(image.nice), the\nPython worker is not: rates and latencies are then too bad for the module. CPU a "
+                 "miss is what to look at, or --nice 0.")
     print(f"\n{text}")
     folder = TARGET / "bench-quick" if arguments.quick else HERE / "results"
     folder.mkdir(parents=True, exist_ok=True)

@@ -123,13 +123,14 @@ def sizes_of_photos(report, field, photos, effort):
                     least = aim = None
                 sides = (column(taken, (photo, name), "miss_p50") for name in (engine, worker))
                 report.ratio(f"{photo}: {engine} : {worker}", "ms", *sides, least, aim, 2, more=False)
-        tails = ", ".join(f"{name} {median(column(taken, (photo, name), 'miss_p99')):.1f}" for name in everyone)
-        report.add(f"  p99 in ms: {tails}", "")
-        labels = {name: taken[photo, name][-1]["label"] for name in everyone}
-        report.add(f"  first label: {', '.join(f'{i} {s:.3f}' for i, s in labels.values())}", "")
+        notes = []
+        for name in everyone:
+            label, score = taken[photo, name][-1]["label"]
+            notes.append(f"{name} {median(column(taken, (photo, name), 'miss_p99')):.1f} ms, {label} {score:.3f}")
+        report.note(f"  p99, first label: {'; '.join(notes)}")
     phases = zip(field.PHASES, map(mean, zip(*column(taken, ("800x600 JPEG", "Python with draft"), "phases"))))
     shares = ", ".join(f"{name} {value:.2f}" for name, value in phases)
-    report.add(f"  Python with draft, 800x600, ms: {shares}", "")
+    report.note(f"  Python with draft, 800x600, ms: {shares}")
 
 
 def mixed(report, field, photos, effort):
@@ -179,7 +180,7 @@ def pings(report, field, photos, effort):
                   for name, one in loaded.items()}
     everything |= {"idle, module": lambda: idle(field.servers["onnxruntime"]),
                    "idle, no module": lambda: idle(field.servers["python"])}
-    taken = turns(effort.rounds, everything)
+    taken = turns(effort.pings, everything)
     report.data["pings"] = taken
     for share, least, aim in (("p99", 1, 0.5), ("p50", None, None)):
         for mine, other in (("onnxruntime, 2", "Python with draft, 2"), ("tract, 2", "Python with draft, 2"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from worker import ModuleClient, Worker
 
 KINDS = {"worker": Worker, "client": ModuleClient}
-POOL, AT_LEAST = 50, 3
+POOL, AT_LEAST = 20, 3
 
 
 @dataclass

@@ -12,6 +12,9 @@ class Report:
     def title(self, text):
         self.rows.append({"title": text})
 
+    def note(self, text):
+        self.rows.append({"note": text})
+
     def add(self, what, contender, reference="", ratio="", least="", aim="", met="", measured=None):
         cells = (what, contender, reference, ratio, least, aim, met)
         self.rows.append(dict(zip(self.HEAD, map(str, cells))) | ({"measured": measured} if measured else {}))
@@ -27,13 +30,15 @@ class Report:
                  {"contender": contenders, "reference": references})
 
     def lines(self):
-        table = [self.HEAD] + [tuple(row[name] for name in self.HEAD) for row in self.rows if "title" not in row]
+        table = [self.HEAD] + [tuple(row[name] for name in self.HEAD) for row in self.rows if "what" in row]
         widths = [max(len(line[column]) for line in table) for column in range(len(self.HEAD))]
         yield "  ".join(cell.ljust(width) for cell, width in zip(self.HEAD, widths)).rstrip()
         yield "  ".join("-" * width for width in widths)
         for row in self.rows:
             if "title" in row:
                 yield f"\n{row['title']}"
+            elif "note" in row:
+                yield row["note"]
             else:
                 yield "  ".join(row[name].ljust(width) for name, width in zip(self.HEAD, widths)).rstrip()
 

@@ -88,8 +88,9 @@ def share(report, field, photos, effort):
         low, high = (1 - (decode + infer) * factor / total for factor in (1, 1 - INFO_BUCKET))
         met = "unclear" if low <= 0.05 < high else verdict((low + high) / 2, 0.05, 0.02, more=False)
         targets = ("≤ 5%", "≤ 2%", met) if engine == "onnxruntime" else ()
+        low = max(0, low)
         report.add(f"{engine}: all but decode and inference, of a miss (INFO's precision)",
-                   f"{max(0, low) * 100:.1f}% to {high * 100:.1f}%", "", f"{max(0, low) * total:.2f} to {high * total:.2f} ms", *targets,
+                   f"{low:.1%} to {high:.1%}", "", f"{low * total:.2f} to {high * total:.2f} ms", *targets,
                    measured={"server_and_client_ms": taken, "info": info})
         report.add(f"  {engine}: WITHMETA; the client's; INFO's decode, infer", shown(total, "ms", 2),
                    shown(seen, "ms", 2), f"{decode:.2f}, {infer:.2f} ms")

@@ -56,7 +56,8 @@ pub const MAX_TTL: i64 = 100 * 366 * 24 * 3600;
 /// The longest wait that a client may ask for, in milliseconds.
 pub const MAX_WAIT: i64 = 24 * HOUR;
 
-/// 0 = automatic: one less than there are cores, at least one.
+/// 0 = automatic: as many as there are cores. At their lower priority they leave PING as it is
+///.
 pub static THREADS: Number = Number::new("threads", 0, 0, 256);
 pub static NICE: Number = Number::new("nice", 10, 0, 19);
 pub static QUEUE_LENGTH: Number = Number::new("queue-length", 1024, 1, 1_000_000);
@@ -166,10 +167,7 @@ fn check_prefix(prefix: &str) -> Result<(), String> {
 /// The number of worker threads.
 pub fn threads() -> usize {
     match THREADS.get() {
-        0 => {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            cores.saturating_sub(1).max(1)
-        }
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads as usize,
     }
 }

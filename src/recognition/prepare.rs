@@ -144,11 +144,14 @@ fn normalise(rgb: &[u8], input: &Input, tensor: &mut Vec<f32>) {
     tensor.resize(pixels * 3, 0.0);
     match input.layout {
         Layout::Nchw => {
-            for (channel, plane) in tensor.chunks_exact_mut(pixels).enumerate() {
-                let samples = rgb.iter().skip(source_channel[channel]).step_by(3);
-                for (value, sample) in plane.iter_mut().zip(samples) {
-                    *value = f32::from(*sample) * factor[channel] + offset[channel];
-                }
+            let (first, rest) = tensor.split_at_mut(pixels);
+            let (second, third) = rest.split_at_mut(pixels);
+            let planes = first.iter_mut().zip(second).zip(third);
+            for (((a, b), c), pixel) in planes.zip(rgb.chunks_exact(3)) {
+                let [x, y, z] = source_channel.map(|channel| f32::from(pixel[channel]));
+                *a = x * factor[0] + offset[0];
+                *b = y * factor[1] + offset[1];
+                *c = z * factor[2] + offset[2];
             }
         }
         Layout::Nhwc => {
