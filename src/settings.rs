@@ -57,7 +57,7 @@ pub const MAX_TTL: i64 = 100 * 366 * 24 * 3600;
 pub const MAX_WAIT: i64 = 24 * HOUR;
 
 /// 0 = automatic: as many as there are cores. At their lower priority they leave PING as it is
-///.
+/// (`benches/`).
 pub static THREADS: Number = Number::new("threads", 0, 0, 256);
 pub static NICE: Number = Number::new("nice", 10, 0, 19);
 pub static QUEUE_LENGTH: Number = Number::new("queue-length", 1024, 1, 1_000_000);
