@@ -6,126 +6,26 @@
 //! digest and model. A request ends with its job, even when its own client has left. Numbers of
 //! requests grow: of two on one key the larger is the newer.
 
+mod request;
+
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
-
-use redis_module::RedisString;
+use std::time::Instant;
 
 use crate::digest::Digest;
 use crate::error::{Error, Word};
 use crate::metrics::METRICS;
 use crate::models::ServedModel;
 use crate::queue::{self, JobId, Work};
-use crate::server::blocked::{Client, ClientId};
+use crate::server::blocked::ClientId;
 use crate::server::payload::Payload;
 use crate::settings;
-
-/// Of two requests the larger is the newer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(u64);
-
-/// A key in a database.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Place {
-    pub db: i32,
-    pub key: Vec<u8>,
-}
-
-/// Where a request's result belongs.
-#[derive(Clone)]
-pub enum Target {
-    Named(Rc<Place>),
-    /// The form without a key, before the digest is known. The user's rights on the key that will
-    /// be computed are still to be checked.
-    Computed {
-        db: i32,
-        user: Rc<RedisString>,
-    },
-}
-
-/// A request under way.
-pub struct Request {
-    pub target: Target,
-    pub model: Arc<ServedModel>,
-    pub digest: Option<Digest>,
-    /// Whether the result is stored (`_RO` only reads).
-    pub writes: bool,
-    pub refresh: bool,
-    /// Time to live that the call gave.
-    pub ttl: Option<Duration>,
-    /// Wanted even if nobody waits: `NOWAIT`, or its client's time is over.
-    pub wanted: bool,
-    /// Whether another request's job serves it.
-    pub joined: bool,
-    pub accepted: Instant,
-    /// The client that sent it.
-    pub asker: Option<Waiter>,
-    /// Clients that wait for it by `IMAGE.GET … WAIT`.
-    pub watchers: Vec<Waiter>,
-    job: Option<JobId>,
-    /// Bytes of payload that wait because of it.
-    payload_bytes: usize,
-    /// Bytes that it costs itself, key included.
-    own_bytes: usize,
-}
-
-/// What a request costs beside its payload and its key, roughly: joined requests that nobody waits
-/// for need no place in the queue, and this is what bounds them.
-const REQUEST_BYTES: usize = 512;
-
-impl Request {
-    pub fn new(target: Target, model: Arc<ServedModel>, writes: bool) -> Request {
-        Request {
-            target,
-            model,
-            digest: None,
-            writes,
-            refresh: false,
-            ttl: None,
-            wanted: false,
-            joined: false,
-            accepted: Instant::now(),
-            asker: None,
-            watchers: Vec::new(),
-            job: None,
-            payload_bytes: 0,
-            own_bytes: 0,
-        }
-    }
-
-    pub fn place(&self) -> Option<&Rc<Place>> {
-        match &self.target {
-            Target::Named(place) => Some(place),
-            Target::Computed { .. } => None,
-        }
-    }
-
-    fn is_abandoned(&self) -> bool {
-        !self.wanted && self.asker.is_none() && self.watchers.is_empty()
-    }
-}
-
-/// A client that waits for a request.
-pub struct Waiter {
-    pub client: Client,
-    pub shape: Shape,
-    /// `IMAGE.GET … SHA256`: only this picture's result will do.
-    pub digest: Option<Digest>,
-    pub timeout_ms: i64,
-    pub since: Instant,
-}
-
-/// How a client wants its reply.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Shape {
-    pub top: Option<usize>,
-    pub with_meta: bool,
-}
+use request::REQUEST_BYTES;
+pub use request::{Place, Request, RequestId, Shape, Target, Waiter};
 
 struct Job {
     key: JobKey,
