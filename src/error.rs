@@ -61,6 +61,9 @@ impl From<RecognitionError> for Error {
         match error {
             RecognitionError::BadImage(reason) => Error::new(Word::BadImage, reason),
             RecognitionError::Failed(reason) => Error::new(Word::Failed, reason),
+            RecognitionError::NotLoaded(error) => {
+                Error::new(Word::NoModel, format!("the model could not be loaded: {error}"))
+            }
         }
     }
 }

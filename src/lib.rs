@@ -106,9 +106,8 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
     log::notice(&format!("loading models from {}", path.display()));
     let engines = Engines::find(engine(), &onnxruntime_places());
     log::notice(&format!("engine {}", engines.describe()));
-    models::load_all(&path, &engines);
-    let default = MODEL.get();
-    if let Err(error) = models::find(&default) {
+    models::load_all(&path, engines);
+    if let Err(error) = models::find(&MODEL.get()).and_then(|model| model.check_loaded()) {
         if REQUIRE_MODELS.load(Relaxed) {
             return Err(format!("{error} (image.require-models is yes)"));
         }

@@ -3,14 +3,16 @@
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use parking_lot::RwLock;
 
 use crate::error::{Error, Word, quoted};
 use crate::metrics::ModelMetrics;
-use crate::recognition::Recognizer;
 use crate::recognition::engine::Engines;
+use crate::recognition::{Recognizer, State};
 use crate::server::log;
 use crate::settings;
 
@@ -29,13 +31,46 @@ impl ServedModel {
         let field = CString::new(field).unwrap_or_default();
         ServedModel { recognizer, field, metrics: ModelMetrics::default() }
     }
+
+    /// Loads the graphs, unless they are, and says in the log what became of it.
+    pub fn load(&self) {
+        let start = Instant::now();
+        let known = !matches!(self.recognizer.state(), State::Waiting);
+        let loaded = self.recognizer.load();
+        let field = self.field.to_string_lossy();
+        match (loaded, self.recognizer.state()) {
+            (Ok(true), State::Ready { engine, memory }) => log::notice(&format!(
+                "model {field}: {}, {engine}, {:.1} MB, loaded in {} ms",
+                self.recognizer.task(),
+                memory as f64 / 1e6,
+                start.elapsed().as_millis()
+            )),
+            (Err(error), _) if !known => {
+                log::warning(&format!("model {field} cannot be loaded: {error}"));
+            }
+            _ => (),
+        }
+    }
+
+    /// `NOMODEL` if the graphs could not be loaded. Stored results can be had nevertheless.
+    pub fn check_loaded(&self) -> Result<(), Error> {
+        match self.recognizer.state() {
+            State::Failed(reason) => Err(cannot_be_loaded(self.recognizer.name(), &reason.0)),
+            State::Waiting | State::Ready { .. } => Ok(()),
+        }
+    }
+}
+
+fn cannot_be_loaded(name: &str, reason: &str) -> Error {
+    let name = quoted(name.as_bytes());
+    Error::new(Word::NoModel, format!("model {name} could not be loaded: {reason}"))
 }
 
 /// One folder of `models-path`.
 pub struct Entry {
     pub name: String,
-    /// The model, or why it cannot be used.
-    pub state: Result<Arc<ServedModel>, String>,
+    /// The model, or what is wrong with its manifest.
+    pub model: Result<Arc<ServedModel>, String>,
 }
 
 #[derive(Default)]
@@ -50,8 +85,9 @@ struct Registry {
 /// Written once, when the module loads.
 static REGISTRY: RwLock<Option<Registry>> = RwLock::new(None);
 
-/// Loads every folder of `path`, several at a time, and says in the log what became of each.
-pub fn load_all(path: &Path, engines: &Engines) {
+/// Opens every folder of `path` and loads what is not lazy, several at a time. The log says what
+/// became of each.
+pub fn load_all(path: &Path, engines: Engines) {
     let mut folders: Vec<PathBuf> = match std::fs::read_dir(path) {
         Ok(entries) => entries
             .filter_map(|entry| Some(entry.ok()?.path()))
@@ -63,9 +99,10 @@ pub fn load_all(path: &Path, engines: &Engines) {
         }
     };
     folders.sort();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let entries =
-        folders.chunks(cores).flat_map(|folders| load_together(folders, engines)).collect();
+    let engines = Arc::new(engines);
+    let entries: Vec<Entry> = folders.iter().map(|folder| open(folder, &engines)).collect();
+    let models = entries.iter().filter_map(|entry| entry.model.as_ref().ok());
+    load_together(&models.filter(|model| !model.recognizer.is_lazy()).collect::<Vec<_>>());
     *REGISTRY.write() = Some(Registry {
         path: path.to_owned(),
         engine: engines.name(),
@@ -74,22 +111,20 @@ pub fn load_all(path: &Path, engines: &Engines) {
     });
 }
 
-/// Loads some folders at the same time.
-fn load_together(folders: &[PathBuf], engines: &Engines) -> Vec<Entry> {
+/// Loads models on every core.
+fn load_together(models: &[&Arc<ServedModel>]) {
+    let next = AtomicUsize::new(0);
+    let load_next = || {
+        while let Some(model) = models.get(next.fetch_add(1, Relaxed)) {
+            model.load();
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            folders.iter().map(|folder| scope.spawn(|| load(folder, engines))).collect();
-        threads
-            .into_iter()
-            .zip(folders)
-            .map(|(thread, folder)| {
-                thread.join().unwrap_or_else(|_| Entry {
-                    name: folder_name(folder),
-                    state: Err("loading it panicked".to_owned()),
-                })
-            })
-            .collect()
-    })
+        for _ in 0..cores.min(models.len()) {
+            scope.spawn(load_next);
+        }
+    });
 }
 
 /// Forgets the models, at unload.
@@ -105,25 +140,13 @@ fn folder_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn load(folder: &Path, engines: &Engines) -> Entry {
-    let start = Instant::now();
+fn open(folder: &Path, engines: &Arc<Engines>) -> Entry {
     let name = folder_name(folder);
-    match Recognizer::load(folder, engines) {
-        Ok(recognizer) => {
-            log::notice(&format!(
-                "model {}@{}: {}, {}, {:.1} MB, loaded in {} ms",
-                recognizer.name(),
-                recognizer.version(),
-                recognizer.task(),
-                recognizer.engine(),
-                recognizer.memory() as f64 / 1e6,
-                start.elapsed().as_millis()
-            ));
-            Entry { name, state: Ok(Arc::new(ServedModel::new(recognizer))) }
-        }
+    match Recognizer::open(folder, engines.clone()) {
+        Ok(recognizer) => Entry { name, model: Ok(Arc::new(ServedModel::new(recognizer))) },
         Err(error) => {
             log::warning(&format!("model {name} cannot be loaded: {error}"));
-            Entry { name, state: Err(error.0) }
+            Entry { name, model: Err(error.0) }
         }
     }
 }
@@ -136,18 +159,15 @@ pub fn find_or_default(name: Option<&str>) -> Result<Arc<ServedModel>, Error> {
     }
 }
 
-/// The model of that name, or `NOMODEL` with the reason.
+/// The model of that name, or `NOMODEL` with the reason. Its graphs may not be loaded.
 pub fn find(name: &str) -> Result<Arc<ServedModel>, Error> {
     let registry = REGISTRY.read();
     let entry = registry
         .as_ref()
         .and_then(|registry| registry.entries.iter().find(|entry| entry.name == name));
     match entry {
-        Some(Entry { state: Ok(model), .. }) => Ok(model.clone()),
-        Some(Entry { state: Err(reason), .. }) => Err(Error::new(
-            Word::NoModel,
-            format!("model {} could not be loaded: {reason}", quoted(name.as_bytes())),
-        )),
+        Some(Entry { model: Ok(model), .. }) => Ok(model.clone()),
+        Some(Entry { model: Err(reason), .. }) => Err(cannot_be_loaded(name, reason)),
         None => {
             let path = registry.as_ref().map(|registry| registry.path.clone()).unwrap_or_default();
             Err(Error::new(

@@ -290,8 +290,9 @@ fn work_until_closed(number: usize) {
             nice = wanted_nice;
         }
         let Work { job, model, payload, queued } = work;
+        model.metrics.queue_wait.record(queued.elapsed());
+        model.load();
         let started = Instant::now();
-        model.metrics.queue_wait.record(started - queued);
         let recognized = recognize(&model, &payload, &mut scratch);
         let outcome = match recognized {
             Ok(Recognition { json, decoding, inference }) => {

@@ -31,10 +31,10 @@ pub struct Meta {
     pub result: Arc<str>,
 }
 
-/// One line of `IMAGE.MODELS`. What an unloadable model does not have is empty.
+/// One line of `IMAGE.MODELS`. What a model that is not loaded does not have is empty.
 pub struct Model {
     pub name: String,
-    /// `ready` or `failed`.
+    /// `ready`, `waiting` (for its first use) or `failed`.
     pub state: &'static str,
     pub task: String,
     pub version: String,

@@ -133,7 +133,11 @@ fn look_up_hashed(
             key
         }
     };
-    look_up(ctx, &key, &model, digest, refresh)
+    let stored = look_up(ctx, &key, &model, digest, refresh)?;
+    if stored.is_none() {
+        model.check_loaded()?;
+    }
+    Ok(stored)
 }
 
 /// Clients that waited for a request which turned out to be for another picture than theirs: each

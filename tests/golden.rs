@@ -1,49 +1,21 @@
-//! The two models that come with the module, on real photos, against the reference implementation.
+//! The models that come with the module, on real photos, against the reference implementation.
 
 use crate::models::{models, text};
+use crate::support::compare::{as_the_reference, compare, cosine};
 use crate::support::*;
 use serde_json::Value as Json;
 
-/// What another JPEG decoder and another resize may change.
-const TOLERANCE: f64 = 0.03;
+/// Each model: its name, the reference's name of what it does, and its threshold.
+const MODELS: [(&str, &str, f64); 5] = [
+    ("mobilenetv2", "classify", 0.0),
+    ("open-nsfw", "nsfw", 0.0),
+    ("objects", "objects", 0.3),
+    ("faces", "faces", 0.7),
+    ("embed", "embed", 0.0),
+];
 
 fn json(text: &str) -> Json {
     serde_json::from_str(text).expect("JSON")
-}
-
-/// Does `result` have the labels of `expected`, with their scores? `Err` says where not.
-fn compare(result: &Json, expected: &Json) -> Result<(), String> {
-    for side in ["width", "height"] {
-        if result[side] != expected[side] {
-            return Err(format!("{side} {} instead of {}", result[side], expected[side]));
-        }
-    }
-    let (given, wanted) = (list(&result["labels"]), list(&expected["labels"]));
-    if given.len() != wanted.len() {
-        return Err(format!("{} labels instead of {}", given.len(), wanted.len()));
-    }
-    if given[0].0 != wanted[0].0 {
-        return Err(format!("{} comes first instead of {}", given[0].0, wanted[0].0));
-    }
-    for (label, score) in &wanted {
-        // A label that is not among the five has at most the score of the fifth.
-        let other =
-            given.iter().find(|(name, _)| name == label).or(given.last()).expect("labels").1;
-        if (other - score).abs() > TOLERANCE {
-            return Err(format!("{label} scores {other} instead of {score}"));
-        }
-    }
-    Ok(())
-}
-
-fn list(labels: &Json) -> Vec<(String, f64)> {
-    let labels = labels.as_array().expect("a list");
-    labels
-        .iter()
-        .map(|l| {
-            (l["label"].as_str().expect("text").to_owned(), l["score"].as_f64().expect("a number"))
-        })
-        .collect()
 }
 
 /// A change that gives other results must raise the task's revision (or change the manifest), and with it the version;
@@ -64,9 +36,10 @@ fn results_of_a_version_stay_what_they_are() {
     let mut wrong = Vec::new();
     for (photo, expected) in golden["photos"].as_object().expect("photos") {
         let payload = photos::photo(photo);
-        for model in expected.as_object().expect("models").keys() {
+        for (model, reference, threshold) in MODELS {
+            let Some(expected) = expected.get(reference) else { continue };
             let result = json(&recognize(photo, &payload).arg(&["MODEL", model]).text(&mut client));
-            if let Err(difference) = compare(&result, &expected[model]) {
+            if let Err(difference) = compare(&result, expected, as_the_reference(threshold)) {
                 wrong.push(format!("{photo}, {model}: {difference}"));
             }
         }
@@ -85,16 +58,37 @@ fn results_are_those_of_the_reference_on_every_shared_photo() {
     let (mut wrong, mut compared) = (Vec::new(), 0);
     for (photo, results) in expected["photos"].as_object().expect("photos") {
         let payload = std::fs::read(shared.join("photos").join(photo)).expect("the photo");
-        for (task, model) in [("classify", "mobilenetv2"), ("nsfw", "open-nsfw")] {
-            let result = json(&recognize(photo, &payload).arg(&["MODEL", model]).text(&mut client));
-            if results["fragile"].as_array().is_some_and(|fragile| fragile.contains(&task.into())) {
+        for (model, reference, threshold) in MODELS {
+            let fragile = results["fragile"].as_array().expect("a list");
+            if results.get(reference).is_none() || fragile.contains(&reference.into()) {
                 continue;
             }
+            let result = json(&recognize(photo, &payload).arg(&["MODEL", model]).text(&mut client));
             compared += 1;
-            if let Err(difference) = compare(&result, &results[task]) {
+            let difference = compare(&result, &results[reference], as_the_reference(threshold));
+            if let Err(difference) = difference {
                 wrong.push(format!("{photo}, {model}: {difference}"));
             }
         }
     }
-    assert!(wrong.is_empty() && compared > 50, "{compared} compared, wrong: {wrong:#?}");
+    assert!(wrong.is_empty() && compared > 140, "{compared} compared, wrong: {wrong:#?}");
+}
+
+#[test]
+fn embeddings_tell_people_apart() {
+    let server = Server::with().real_models().start();
+    let mut client = server.client();
+    let mut embedding = |photo: &str| {
+        let payload = photos::photo(photo);
+        let result = recognize(photo, &payload).arg(&["MODEL", "faces"]).text(&mut client);
+        json(&result)["faces"][0]["embedding"].clone()
+    };
+    let [obama, again, third, biden, collins] =
+        ["obama.jpg", "obama2.jpg", "obama3.jpg", "biden.jpg", "astronaut.png"].map(&mut embedding);
+    for (a, b) in [(&obama, &again), (&obama, &third), (&again, &third)] {
+        assert!(cosine(a, b) >= 0.55, "the same person: {}", cosine(a, b));
+    }
+    for (a, b) in [(&obama, &biden), (&again, &biden), (&obama, &collins), (&biden, &collins)] {
+        assert!(cosine(a, b) <= 0.35, "two people: {}", cosine(a, b));
+    }
 }

@@ -165,7 +165,7 @@ fn a_version_covers_what_a_result_depends_on_and_nothing_else() {
         ("labels", renamed),
         ("weights", Model::flawed(Flaw::DividesByZero)),
     ];
-    let reordered = "top = 3\nlabels-licence = \"MIT\"\nlabels-source = \"nowhere\"\nlabels = \"labels.txt\"\nkind = \"scores\"\n";
+    let reordered = "top = 3\nlabels = { licence = \"MIT\", source = \"nowhere\", file = \"labels.txt\" }\nkind = \"scores\"\n";
     let (head, _) = tiny::MANIFEST_TEXT.split_once("[output]\n").expect("a section");
     let mut other_order = Model::new();
     other_order.manifest = format!("{head}[output]\n{reordered}")
@@ -175,7 +175,11 @@ fn a_version_covers_what_a_result_depends_on_and_nothing_else() {
         ("order", other_order),
         ("licence", Model::new().replace("MIT", "Apache-2.0")),
         ("source", Model::new().replace("tests/support/tiny.rs", "https://example.org")),
-        ("package", Model::new().replace("file =", "package = \"a==1\"\npath = \"a/b\"\nfile =")),
+        (
+            "package",
+            Model::new()
+                .replace("file = \"tiny", "package = \"a==1\"\npath = \"a/b\"\nfile = \"tiny"),
+        ),
         ("number", Model::new().replace("255.0", "255")),
     ];
     let folder = tiny::folder(&[("tiny", Model::new())]);

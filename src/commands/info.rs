@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::metrics::{METRICS, NotStored};
 use crate::models::{self, ServedModel};
+use crate::recognition::State;
 use crate::server::info::Section;
 use crate::settings;
 
@@ -34,7 +35,7 @@ pub fn fill(section: &Section) {
     section.decimal("saved_seconds", METRICS.saved_microseconds.get() as f64 / 1e6);
     models::for_each(|entry| {
         let name = format!("model_{}", entry.name);
-        match &entry.state {
+        match &entry.model {
             Ok(model) => section.text(&name, &describe(model)),
             Err(_) => section.text(&name, "state=failed"),
         }
@@ -51,14 +52,17 @@ fn describe(model: &ServedModel) -> String {
     let [compute50, compute95, compute99] = quantiles(&metrics.compute);
     let [decode50, ..] = quantiles(&metrics.decoding);
     let [infer50, ..] = quantiles(&metrics.inference);
+    let (state, engine, memory) = match recognizer.state() {
+        State::Waiting => ("waiting", "", 0),
+        State::Ready { engine, memory } => ("ready", engine, memory),
+        State::Failed(_) => ("failed", "", 0),
+    };
     format!(
-        "state=ready,version={},engine={},memory={},hits={},misses={},joined={},computed={},\
+        "state={state},version={},engine={engine},memory={memory},hits={},misses={},joined={},computed={},\
          failed={},wait_ms_p50={wait50:.2},wait_ms_p95={wait95:.2},wait_ms_p99={wait99:.2},\
          compute_ms_p50={compute50:.2},compute_ms_p95={compute95:.2},compute_ms_p99={compute99:.2},\
          decode_ms_p50={decode50:.2},infer_ms_p50={infer50:.2}",
         recognizer.version(),
-        recognizer.engine(),
-        recognizer.memory(),
         metrics.hits.get(),
         metrics.misses.get(),
         metrics.joined.get(),

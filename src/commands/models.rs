@@ -3,6 +3,7 @@
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use crate::models;
+use crate::recognition::State;
 use crate::reply::{Model, Reply};
 use crate::server::request;
 
@@ -19,29 +20,34 @@ pub fn list(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
 }
 
 fn describe(entry: &models::Entry) -> Model {
-    match &entry.state {
-        Ok(model) => {
-            let recognizer = &model.recognizer;
-            Model {
-                name: entry.name.clone(),
-                state: "ready",
-                task: recognizer.task().to_owned(),
-                version: recognizer.version().to_owned(),
-                engine: recognizer.engine().to_owned(),
-                files: recognizer.files().to_vec(),
-                memory: recognizer.memory(),
-                error: String::new(),
-            }
+    let mut line = Model {
+        name: entry.name.clone(),
+        state: "failed",
+        task: String::new(),
+        version: String::new(),
+        engine: String::new(),
+        files: Vec::new(),
+        memory: 0,
+        error: String::new(),
+    };
+    let recognizer = match &entry.model {
+        Ok(model) => &model.recognizer,
+        Err(reason) => {
+            line.error = reason.clone();
+            return line;
         }
-        Err(reason) => Model {
-            name: entry.name.clone(),
-            state: "failed",
-            task: String::new(),
-            version: String::new(),
-            engine: String::new(),
-            files: Vec::new(),
-            memory: 0,
-            error: reason.clone(),
-        },
+    };
+    line.task = recognizer.task().to_owned();
+    line.version = recognizer.version().to_owned();
+    line.files = recognizer.files().to_vec();
+    match recognizer.state() {
+        State::Waiting => line.state = "waiting",
+        State::Ready { engine, memory } => {
+            line.state = "ready";
+            line.engine = engine.to_owned();
+            line.memory = memory;
+        }
+        State::Failed(reason) => line.error = reason.0.clone(),
     }
+    line
 }

@@ -119,6 +119,7 @@ impl Call<'_> {
         if let Some(stored) = stored {
             return Ok(Some(self.hit(&place, digest, stored)));
         }
+        self.model.check_loaded()?;
         if !may_block && !self.options.nowait {
             return Err(answers::no_waiting());
         }

@@ -13,6 +13,8 @@ pub enum RecognitionError {
     BadImage(String),
     /// Inference's fault.
     Failed(String),
+    /// The model could not be loaded when it was first used.
+    NotLoaded(LoadError),
 }
 
 impl RecognitionError {
@@ -26,6 +28,7 @@ impl fmt::Display for RecognitionError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadImage(sentence) | Self::Failed(sentence) => formatter.write_str(sentence),
+            Self::NotLoaded(error) => error.fmt(formatter),
         }
     }
 }

@@ -2,13 +2,33 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde::ser::Serializer;
+use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
+
+use super::error::RecognitionError;
+
+/// The text of a result.
+pub fn text(result: &impl Serialize) -> Result<String, RecognitionError> {
+    serde_json::to_string(result).map_err(|error| RecognitionError::Failed(error.to_string()))
+}
 
 /// Scores have four decimals.
 pub fn score<S: Serializer>(score: &f32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((f64::from(*score) * 1e4).round() / 1e4)
+}
+
+/// Coordinates, in pixels, have two decimals.
+pub fn coordinate(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// Embeddings are the base64 text of their f32 values, little endian.
+pub fn embedding<S: Serializer>(values: &[f32], serializer: S) -> Result<S::Ok, S::Error> {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    serializer.serialize_str(&BASE64.encode(bytes))
 }
 
 /// A result whose lists are cut to their first `count` items: the items' text stays as it is

@@ -9,6 +9,9 @@ use super::error::LoadError;
 #[derive(Deserialize)]
 pub struct Manifest {
     pub task: String,
+    /// Loaded when it is first used, not when the server starts: no result depends on it.
+    #[serde(default)]
+    pub lazy: bool,
     #[serde(flatten)]
     pub body: toml::Table,
 }
@@ -33,7 +36,7 @@ impl Manifest {
 
 /// One ONNX file and how a picture becomes its input. Where the file comes from is not serialised:
 /// `version` is made of the serialised form, and no result depends on it.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, Clone)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Graph {
     #[serde(skip_serializing)]
@@ -45,12 +48,26 @@ pub struct Graph {
     _package: Option<String>,
     #[serde(skip_serializing, rename = "path")]
     _path: Option<String>,
+    /// The one value to take, if not the file's outputs: any value of the graph, by its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
     pub input: Input,
+}
+
+/// A file of labels, one a line, and where it comes from. A version is made of the labels themselves.
+#[derive(Deserialize, Serialize, Clone)]
+#[serde(deny_unknown_fields)]
+pub struct LabelList {
+    pub file: String,
+    #[serde(rename = "source")]
+    _source: Option<String>,
+    #[serde(rename = "licence")]
+    _licence: Option<String>,
 }
 
 /// How a photo becomes a tensor: resize, crop to `width` x `height`, then for every sample
 /// `(sample / divide_by - mean) / std`, with `mean` and `std` in the order of `colour`.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, Clone)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Input {
     pub width: u32,
@@ -79,14 +96,48 @@ pub enum Colour {
     Bgr,
 }
 
-/// How the photo is scaled before its centre is cropped to the input's size.
+/// How the photo becomes a picture of the input's size.
 #[derive(Deserialize, Serialize, Clone, Copy)]
 #[serde(tag = "rule", deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Resize {
-    /// The short side becomes `size` pixels, the proportions stay.
+    /// The short side becomes `size` pixels, the proportions stay; then the centre is cut out.
     ShortSide { size: u32 },
-    /// The photo becomes `width` x `height` pixels, whatever its proportions.
+    /// The photo becomes `width` x `height` pixels, whatever its proportions; then the centre is cut
+    /// out.
     Stretch { width: u32, height: u32 },
+    /// All of the photo as large as it fits in, its proportions kept, on a plain ground.
+    Letterbox {
+        /// The ground, red, green, blue.
+        fill: [u8; 3],
+        position: Position,
+        rounding: Rounding,
+    },
+    /// Nothing: the task hands over pictures of the input's size, cut out of the photo.
+    None,
+}
+
+/// Where in the letterbox the photo is.
+#[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Position {
+    TopLeft,
+    Centre,
+}
+
+/// How the scaled photo's sides become whole pixels.
+#[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rounding {
+    Down,
+    Nearest,
+}
+
+/// Refuses thresholds that are not 0 to 1.
+pub fn check_shares(shares: &[(&str, f64)]) -> Result<(), LoadError> {
+    match shares.iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
+        Some((name, _)) => Err(LoadError(format!("model.toml: {name} must be 0 to 1"))),
+        None => Ok(()),
+    }
 }
 
 /// Sides beyond this are a mistake, not a model.
@@ -107,6 +158,7 @@ impl Input {
         let (resized_width, resized_height) = match self.resize {
             Resize::ShortSide { size } => (size, size),
             Resize::Stretch { width, height } => (width, height),
+            Resize::Letterbox { .. } | Resize::None => (self.width, self.height),
         };
         let sides = [self.width, self.height, resized_width, resized_height];
         if sides.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {

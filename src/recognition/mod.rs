@@ -7,12 +7,16 @@ pub mod decode;
 pub mod engine;
 mod error;
 mod folder;
+mod geometry;
 mod json;
 mod manifest;
+mod network;
 mod prepare;
 mod tasks;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use decode::DecodeLimits;
@@ -22,62 +26,81 @@ pub use folder::{Folder, hex};
 pub use json::trim_lists;
 pub use prepare::Scratch;
 
-/// A model that is ready to recognise: one folder of `models/`, loaded.
+/// A model: one folder of `models/`. Once opened it has a version; its graphs are loaded with it, or
+/// when they are first used if its manifest says `lazy`.
 pub struct Recognizer {
-    name: String,
-    version: String,
-    task_name: &'static str,
-    engine_name: &'static str,
-    files: Vec<String>,
-    memory: usize,
-    task: Box<dyn tasks::Task>,
+    folder: Folder,
+    opened: tasks::Opened,
+    engines: Arc<Engines>,
+    loaded: OnceLock<Result<tasks::Loaded, LoadError>>,
+}
+
+/// What has become of a model's graphs.
+pub enum State<'a> {
+    /// To be loaded when they are first used.
+    Waiting,
+    Ready {
+        engine: &'static str,
+        /// Bytes of the loaded weights. The engine's packed copies and work buffers come on top.
+        memory: usize,
+    },
+    Failed(&'a LoadError),
 }
 
 impl Recognizer {
-    /// Loads the model in `path`, whose last component is its name. Checks the weights against the
-    /// manifest's SHA-256 and runs the graph once, so that what loads also works.
-    pub fn load(path: &Path, engines: &Engines) -> Result<Recognizer, LoadError> {
+    /// Reads the model in `path`, whose last component is its name, all but its weights.
+    pub fn open(path: &Path, engines: Arc<Engines>) -> Result<Recognizer, LoadError> {
         let folder = Folder::open(path)?;
-        let loaded = tasks::load(&folder, engines)?;
-        Ok(Recognizer {
-            name: folder.name().to_owned(),
-            version: loaded.version,
-            task_name: loaded.name,
-            engine_name: loaded.engine,
-            files: loaded.files,
-            memory: loaded.memory,
-            task: loaded.task,
-        })
+        let opened = tasks::open(&folder)?;
+        Ok(Recognizer { folder, opened, engines, loaded: OnceLock::new() })
     }
 
     /// The folder's name, as clients say it in `MODEL name`.
     pub fn name(&self) -> &str {
-        &self.name
+        self.folder.name()
     }
 
     /// Eight hex digits of SHA-256 over all that a result depends on.
     pub fn version(&self) -> &str {
-        &self.version
+        &self.opened.version
     }
 
     /// The manifest's `task`.
     pub fn task(&self) -> &'static str {
-        self.task_name
-    }
-
-    /// The engine that runs the graphs.
-    pub fn engine(&self) -> &'static str {
-        self.engine_name
+        self.opened.task
     }
 
     /// The weight files, relative to the model's folder.
     pub fn files(&self) -> &[String] {
-        &self.files
+        &self.opened.files
     }
 
-    /// Bytes of the loaded weights. The engine's packed copies and work buffers come on top.
-    pub fn memory(&self) -> usize {
-        self.memory
+    /// Whether the graphs are to be loaded when they are first used only.
+    pub fn is_lazy(&self) -> bool {
+        self.opened.lazy
+    }
+
+    /// Never waits, not even for a load that is under way.
+    pub fn state(&self) -> State<'_> {
+        match self.loaded.get() {
+            None => State::Waiting,
+            Some(Ok(loaded)) => State::Ready { engine: loaded.engine, memory: loaded.memory },
+            Some(Err(error)) => State::Failed(error),
+        }
+    }
+
+    /// Loads the graphs, unless they are: checks the weights against the manifest's SHA-256 and runs
+    /// each graph once, so that what loads also works. Whoever else needs them waits meanwhile. True
+    /// if it was this call that loaded them.
+    pub fn load(&self) -> Result<bool, LoadError> {
+        let mut loads = false;
+        let load = || self.opened.load(&self.folder, &self.engines);
+        let loaded = self.loaded.get_or_init(|| {
+            loads = true;
+            catch_unwind(AssertUnwindSafe(load))
+                .unwrap_or_else(|_| Err(LoadError("loading it panicked".to_owned())))
+        });
+        loaded.as_ref().map(|_| loads).map_err(LoadError::clone)
     }
 
     /// Recognises one image file.
@@ -87,11 +110,15 @@ impl Recognizer {
         limits: &DecodeLimits,
         scratch: &mut Scratch,
     ) -> Result<Recognition, RecognitionError> {
+        self.load().map_err(RecognitionError::NotLoaded)?;
+        let Some(Ok(tasks::Loaded { task, .. })) = self.loaded.get() else {
+            return Err(RecognitionError::Failed("the model is not loaded".to_owned()));
+        };
         let start = Instant::now();
         let photo = decode::decode(payload, limits)?;
         let decoding = start.elapsed();
         scratch.inference = Duration::ZERO;
-        let json = self.task.recognize(&photo, scratch)?;
+        let json = task.recognize(&photo, scratch)?;
         Ok(Recognition { json, decoding, inference: scratch.inference })
     }
 }

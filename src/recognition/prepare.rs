@@ -9,7 +9,8 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 
 use super::decode::Photo;
 use super::error::RecognitionError;
-use super::manifest::{Colour, Input, Layout, Resize};
+use super::geometry::{Point, Rect};
+use super::manifest::{Colour, Input, Layout, Position, Resize, Rounding};
 
 /// The buffers of one worker, kept from photo to photo.
 #[derive(Default)]
@@ -17,24 +18,65 @@ pub struct Scratch {
     resizer: Resizer,
     narrowed: Vec<u8>,
     resized: Vec<u8>,
-    input: Vec<f32>,
+    ground: Vec<u8>,
+    /// The graph's input.
+    pub(super) input: Vec<f32>,
     /// How long the graphs have run for the photo at hand.
     pub(super) inference: Duration,
 }
 
-/// Fills the scratch with the graph's input and lends it: `input.shape()`, channels as `layout` and
-/// `colour` say.
-pub fn prepare<'a>(
-    photo: &Photo,
-    input: &Input,
-    scratch: &'a mut Scratch,
-) -> Result<&'a [f32], RecognitionError> {
-    resize(photo, input, scratch)?;
-    normalise(&scratch.resized, input, &mut scratch.input);
-    Ok(&scratch.input)
+/// Where the photo's pixels are in the input: at `photo * scale + left`, and so on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Placement {
+    pub scale_x: f64,
+    pub scale_y: f64,
+    pub left: f64,
+    pub top: f64,
 }
 
-/// The part of the photo that ends up in the input, in the photo's own pixels.
+impl Placement {
+    /// Where in the photo a point of the input is.
+    pub fn in_photo(&self, point: Point) -> Point {
+        Point { x: (point.x - self.left) / self.scale_x, y: (point.y - self.top) / self.scale_y }
+    }
+
+    /// What a box of the input is in the photo.
+    pub fn rect_in_photo(&self, rect: Rect) -> Rect {
+        let first = self.in_photo(Point { x: rect.left, y: rect.top });
+        let last = self.in_photo(Point { x: rect.right, y: rect.bottom });
+        Rect { left: first.x, top: first.y, right: last.x, bottom: last.y }
+    }
+}
+
+/// Fills the scratch with the graph's input: `input.shape()`, channels as `layout` and `colour` say.
+pub fn prepare(
+    photo: &Photo,
+    input: &Input,
+    scratch: &mut Scratch,
+) -> Result<Placement, RecognitionError> {
+    let (width, height) = (input.width, input.height);
+    let placement = match input.resize {
+        Resize::ShortSide { .. } | Resize::Stretch { .. } => {
+            let (crop, placement) = crop(photo, input);
+            resize(photo, &crop, width, height, scratch)?;
+            placement
+        }
+        Resize::Letterbox { fill, position, rounding } => {
+            let fit = Fit::new(photo, input, position, rounding);
+            resize(photo, &whole(photo), fit.width, fit.height, scratch)?;
+            fit.put_on_ground(input, fill, scratch);
+            fit.placement()
+        }
+        Resize::None => {
+            scratch.resized.clone_from(&photo.rgb);
+            Placement { scale_x: 1.0, scale_y: 1.0, left: 0.0, top: 0.0 }
+        }
+    };
+    normalise(&scratch.resized, input, &mut scratch.input);
+    Ok(placement)
+}
+
+/// A part of the photo, in the photo's own pixels.
 struct Crop {
     left: f64,
     top: f64,
@@ -42,10 +84,15 @@ struct Crop {
     height: f64,
 }
 
-/// Scaling the whole photo and cropping its centre gives the same samples as scaling the part of
-/// the photo under that centre, without making the rest.
-fn crop(photo: &Photo, input: &Input) -> Crop {
+fn whole(photo: &Photo) -> Crop {
+    Crop { left: 0.0, top: 0.0, width: photo.width.into(), height: photo.height.into() }
+}
+
+/// The part that ends up in the input. Scaling the whole photo and cropping its centre gives the
+/// same samples as scaling the part of the photo under that centre, without making the rest.
+fn crop(photo: &Photo, input: &Input) -> (Crop, Placement) {
     let (photo_width, photo_height) = (f64::from(photo.width), f64::from(photo.height));
+    let (width, height) = (f64::from(input.width), f64::from(input.height));
     let (scaled_width, scaled_height) = match input.resize {
         Resize::Stretch { width, height } => (f64::from(width), f64::from(height)),
         Resize::ShortSide { size } => {
@@ -54,14 +101,73 @@ fn crop(photo: &Photo, input: &Input) -> Crop {
             let scaled = |side: f64| (side * scale).round_ties_even().max(size);
             (scaled(photo_width), scaled(photo_height))
         }
+        Resize::Letterbox { .. } | Resize::None => (width, height),
     };
-    let (width, height) = (f64::from(input.width), f64::from(input.height));
     let (step_x, step_y) = (photo_width / scaled_width, photo_height / scaled_height);
-    Crop {
-        left: ((scaled_width - width) / 2.0).floor() * step_x,
-        top: ((scaled_height - height) / 2.0).floor() * step_y,
+    let left = ((scaled_width - width) / 2.0).floor();
+    let top = ((scaled_height - height) / 2.0).floor();
+    let crop = Crop {
+        left: left * step_x,
+        top: top * step_y,
         width: width * step_x,
         height: height * step_y,
+    };
+    (crop, Placement { scale_x: 1.0 / step_x, scale_y: 1.0 / step_y, left: -left, top: -top })
+}
+
+/// The photo in a letterbox.
+struct Fit {
+    scale: f64,
+    width: u32,
+    height: u32,
+    left: u32,
+    top: u32,
+}
+
+impl Fit {
+    fn new(photo: &Photo, input: &Input, position: Position, rounding: Rounding) -> Fit {
+        let (photo_width, photo_height) = (f64::from(photo.width), f64::from(photo.height));
+        let scale =
+            (f64::from(input.width) / photo_width).min(f64::from(input.height) / photo_height);
+        let whole = |side: f64, most: u32| {
+            let side = match rounding {
+                // A side that fills the input is not to lose a pixel to the last bit of a product.
+                Rounding::Down => (side + 1e-9).floor(),
+                Rounding::Nearest => side.round_ties_even(),
+            };
+            (side as u32).clamp(1, most)
+        };
+        let width = whole(photo_width * scale, input.width);
+        let height = whole(photo_height * scale, input.height);
+        let (left, top) = match position {
+            Position::TopLeft => (0, 0),
+            Position::Centre => ((input.width - width) / 2, (input.height - height) / 2),
+        };
+        Fit { scale, width, height, left, top }
+    }
+
+    fn placement(&self) -> Placement {
+        Placement {
+            scale_x: self.scale,
+            scale_y: self.scale,
+            left: self.left.into(),
+            top: self.top.into(),
+        }
+    }
+
+    /// Puts the resized photo of the scratch onto a ground of the input's size.
+    fn put_on_ground(&self, input: &Input, fill: [u8; 3], scratch: &mut Scratch) {
+        let Scratch { resized, ground, .. } = scratch;
+        let row_bytes = input.width as usize * 3;
+        let pixels = input.width as usize * input.height as usize;
+        ground.clear();
+        ground.extend(std::iter::repeat_n(fill, pixels).flatten());
+        let start = self.top as usize * row_bytes + self.left as usize * 3;
+        let rows = resized.chunks_exact(self.width as usize * 3);
+        for (target, row) in ground[start..].chunks_mut(row_bytes).zip(rows) {
+            target[..row.len()].copy_from_slice(row);
+        }
+        std::mem::swap(resized, ground);
     }
 }
 
@@ -69,16 +175,22 @@ fn crop(photo: &Photo, input: &Input) -> Crop {
 /// order, which then needs few.
 const MAX_NARROWED: usize = 16 << 20;
 
+/// Scales a part of the photo to `width` x `height`, which the scratch then holds.
+///
 /// Triangle filter (bilinear, widened when it scales down) on 8-bit samples, rows first and columns
 /// second: the order in which Pillow rounds, so that the samples are those that models are trained
 /// and compared with. (`fast_image_resize` alone does columns first.)
-fn resize(photo: &Photo, input: &Input, scratch: &mut Scratch) -> Result<(), RecognitionError> {
+fn resize(
+    photo: &Photo,
+    crop: &Crop,
+    width: u32,
+    height: u32,
+    scratch: &mut Scratch,
+) -> Result<(), RecognitionError> {
     let Scratch { resizer, narrowed, resized, .. } = scratch;
-    let crop = crop(photo, input);
-    let rows = rows_under(&crop, photo, input);
+    let rows = rows_under(crop, photo, height);
     let row_bytes = photo.width as usize * 3;
     let pixels = &photo.rgb[rows.start * row_bytes..rows.end * row_bytes];
-    let (width, height) = (input.width, input.height);
     let source = Source { pixels, width: photo.width, height: rows.len() as u32 };
     let top = crop.top - rows.start as f64;
     if width as usize * rows.len() > MAX_NARROWED {
@@ -93,8 +205,8 @@ fn resize(photo: &Photo, input: &Input, scratch: &mut Scratch) -> Result<(), Rec
 }
 
 /// The rows of the photo that the filter reads.
-fn rows_under(crop: &Crop, photo: &Photo, input: &Input) -> Range<usize> {
-    let support = (crop.height / f64::from(input.height)).max(1.0) + 1.0;
+fn rows_under(crop: &Crop, photo: &Photo, height: u32) -> Range<usize> {
+    let support = (crop.height / f64::from(height)).max(1.0) + 1.0;
     let last = f64::from(photo.height);
     let start = (crop.top - support).floor().clamp(0.0, last - 1.0);
     let end = (crop.top + crop.height + support).ceil().clamp(start + 1.0, last);
@@ -185,7 +297,8 @@ mod tests {
     fn prepared(layout: Layout, colour: Colour) -> Vec<f32> {
         let photo = Photo { width: 2, height: 1, rgb: vec![10, 20, 30, 110, 120, 130] };
         let mut scratch = Scratch::default();
-        prepare(&photo, &input(layout, colour), &mut scratch).expect("prepared").to_vec()
+        prepare(&photo, &input(layout, colour), &mut scratch).expect("prepared");
+        scratch.input
     }
 
     #[track_caller]
@@ -210,12 +323,35 @@ mod tests {
         let mut input = input(Layout::Nchw, Colour::Rgb);
         (input.width, input.height) = (224, 224);
         input.resize = Resize::ShortSide { size: 256 };
-        let crop = crop(&photo, &input);
+        let (crop, placement) = crop(&photo, &input);
         // 800x600 becomes 341x256; the crop starts at (58, 16).
         assert!((crop.left - 58.0 * 800.0 / 341.0).abs() < 1e-9);
         assert!((crop.top - 16.0 * 600.0 / 256.0).abs() < 1e-9);
         assert!((crop.width - 224.0 * 800.0 / 341.0).abs() < 1e-9);
         assert!((crop.height - 224.0 * 600.0 / 256.0).abs() < 1e-9);
+        let centre = placement.in_photo(Point { x: 112.0, y: 112.0 });
+        assert!((centre.x - 170.0 * 800.0 / 341.0).abs() < 1e-9);
+        assert!((centre.y - 300.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_letterbox_holds_the_whole_photo_on_its_ground() {
+        let photo = Photo { width: 5, height: 2, rgb: vec![200; 30] };
+        let mut input = input(Layout::Nchw, Colour::Rgb);
+        (input.width, input.height) = (10, 6);
+        (input.divide_by, input.mean, input.std) = (1.0, [0.0; 3], [1.0; 3]);
+        let mut rows = |position, rounding| {
+            input.resize = Resize::Letterbox { fill: [7, 8, 9], position, rounding };
+            let mut scratch = Scratch::default();
+            let placement = prepare(&photo, &input, &mut scratch).expect("prepared");
+            assert_eq!(scratch.input.len(), 180);
+            assert_eq!(scratch.input[60 + 59], 8.0);
+            let corner = placement.in_photo(Point { x: 10.0, y: 4.0 + placement.top });
+            assert_eq!(corner, Point { x: 5.0, y: 2.0 });
+            (0..6).filter(|row| scratch.input[row * 10] == 200.0).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(Position::TopLeft, Rounding::Down), [0, 1, 2, 3]);
+        assert_eq!(rows(Position::Centre, Rounding::Nearest), [1, 2, 3, 4]);
     }
 
     #[test]
@@ -224,8 +360,8 @@ mod tests {
         (input.width, input.height) = (224, 224);
         input.resize = Resize::ShortSide { size: 256 };
         let photo = Photo { width: 600, height: 2000, rgb: Vec::new() };
-        let crop = crop(&photo, &input);
-        let rows = rows_under(&crop, &photo, &input);
+        let (crop, _) = crop(&photo, &input);
+        let rows = rows_under(&crop, &photo, 224);
         assert!(rows.start as f64 <= crop.top - crop.height / 224.0);
         assert!(rows.end as f64 >= crop.top + crop.height * 225.0 / 224.0);
         assert!(rows.len() < 600);
@@ -237,13 +373,18 @@ mod tests {
         (input.width, input.height) = (224, 224);
         input.resize = Resize::ShortSide { size: 256 };
         let stretch = Resize::Stretch { width: 256, height: 256 };
-        for resize in [input.resize, stretch] {
+        let letterbox = Resize::Letterbox {
+            fill: [90; 3],
+            position: Position::Centre,
+            rounding: Rounding::Down,
+        };
+        for resize in [input.resize, stretch, letterbox] {
             input.resize = resize;
             for (width, height) in [(1, 200_000), (200_000, 1), (1, 1), (7, 9), (30, 100_000)] {
                 let photo = Photo { width, height, rgb: vec![90; (width * height * 3) as usize] };
                 let mut scratch = Scratch::default();
-                let tensor = prepare(&photo, &input, &mut scratch).expect("prepared");
-                let plane = 224 * 224;
+                prepare(&photo, &input, &mut scratch).expect("prepared");
+                let (tensor, plane) = (&scratch.input, 224 * 224);
                 assert_eq!(tensor.len(), 3 * plane);
                 assert!(tensor[..plane].iter().all(|value| (value - tensor[0]).abs() < 1e-5));
                 assert!(scratch.narrowed.len() <= MAX_NARROWED * 3);

@@ -21,6 +21,7 @@
 
 mod client;
 pub mod cluster;
+pub mod compare;
 pub mod crowd;
 pub mod server;
 pub mod watch;

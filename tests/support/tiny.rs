@@ -48,7 +48,7 @@ std = [1.0, 1.0, 1.0]
 
 [output]
 kind = "scores"
-labels = "labels.txt"
+labels = { file = "labels.txt" }
 top = 3
 "#;
 

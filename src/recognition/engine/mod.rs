@@ -17,12 +17,19 @@ pub struct Output {
     pub values: Vec<f32>,
 }
 
-/// A graph that is ready to run, with the input shape it was loaded for. Shared by all workers: each
-/// call runs on the calling thread alone.
+/// An ONNX file's content and what is wanted of it.
+#[derive(Clone, Copy)]
+pub struct Onnx<'a> {
+    pub bytes: &'a [u8],
+    /// The one value to give, whether the file calls it an output or not; without it, all outputs.
+    pub output: Option<&'a str>,
+}
+
+/// A graph that is ready to run. Shared by all workers: each call runs on the calling thread alone.
 pub trait Session: Send + Sync {
-    /// Runs the graph on one input tensor, whose length is the product of the shape. The error is
-    /// the engine's own sentence.
-    fn run(&self, input: &[f32]) -> Result<Vec<Output>, String>;
+    /// Runs the graph on one input tensor, whose length is the product of the shape. A shape that is
+    /// new may cost the time of a compilation. The error is the engine's own sentence.
+    fn run(&self, shape: &[usize], input: &[f32]) -> Result<Vec<Output>, String>;
 
     /// The engine's name, as INFO and `IMAGE.MODELS` show it.
     fn engine(&self) -> &'static str;
@@ -84,9 +91,8 @@ impl Engines {
         }
     }
 
-    /// Loads an ONNX graph with one input of a concrete shape. (A symbolic batch is five times
-    /// slower with tract.)
-    pub fn load(&self, onnx: &[u8], shape: &[usize]) -> Result<Box<dyn Session>, LoadError> {
+    /// Loads an ONNX graph with one input, and prepares it for that shape.
+    pub fn load(&self, onnx: Onnx, shape: &[usize]) -> Result<Box<dyn Session>, LoadError> {
         let by_tract = || -> Result<Box<dyn Session>, LoadError> {
             Ok(Box::new(tract::TractSession::load(onnx, shape)?))
         };
@@ -96,10 +102,10 @@ impl Engines {
                 "image.engine is onnxruntime, and {reason}; `make onnxruntime` fetches the library, image.onnxruntime-path names it"
             ))),
             (Wish::OnnxRuntime, Ok(library)) => {
-                Ok(Box::new(onnxruntime::OnnxRuntimeSession::load(library, onnx, shape)?))
+                Ok(Box::new(onnxruntime::OnnxRuntimeSession::load(library, onnx)?))
             }
             (Wish::Auto, Ok(library)) => {
-                match onnxruntime::OnnxRuntimeSession::load(library, onnx, shape) {
+                match onnxruntime::OnnxRuntimeSession::load(library, onnx) {
                     Ok(session) => Ok(Box::new(session)),
                     // What one engine lacks the other may have.
                     Err(error) => {

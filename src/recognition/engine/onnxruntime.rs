@@ -3,9 +3,9 @@
 //! A broken library must not take the process down with it. `dlopen` of a truncated file ends in
 //! SIGBUS, which nobody can catch; so the library is first loaded by another process, a short one.
 
+use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
@@ -13,7 +13,7 @@ use ort::session::Session as OrtSession;
 use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights};
 use ort::value::TensorRef;
 
-use super::{Output, Session};
+use super::{Onnx, Output, Session};
 use crate::recognition::error::{LoadError, printable};
 
 pub const NAME: &str = "onnxruntime";
@@ -101,28 +101,32 @@ fn check_elsewhere(path: &Path) -> Result<(), String> {
 pub struct OnnxRuntimeSession {
     environment: Environment,
     onnx: Vec<u8>,
-    shape: Vec<i64>,
+    /// The one output that is wanted.
+    output: Option<String>,
     packed: PrepackedWeights,
     idle: Mutex<Vec<OrtSession>>,
 }
 
 impl OnnxRuntimeSession {
-    pub fn load(
-        library: &Library,
-        onnx: &[u8],
-        shape: &[usize],
-    ) -> Result<OnnxRuntimeSession, LoadError> {
-        let graph = OnnxRuntimeSession {
+    pub fn load(library: &Library, onnx: Onnx) -> Result<OnnxRuntimeSession, LoadError> {
+        let mut graph = OnnxRuntimeSession {
             environment: library.environment.clone(),
-            onnx: onnx.to_vec(),
-            shape: shape.iter().map(|side| *side as i64).collect(),
+            onnx: onnx.bytes.to_vec(),
+            output: onnx.output.map(str::to_owned),
             packed: PrepackedWeights::new(),
             idle: Mutex::new(Vec::new()),
         };
         let refuse = |reason: String| {
             LoadError(format!("onnxruntime cannot load the graph: {}", printable(&reason)))
         };
-        let session = graph.new_session().map_err(refuse)?;
+        let mut session = graph.new_session().map_err(refuse)?;
+        if let Some(name) = onnx.output
+            && !session.outputs().iter().any(|output| output.name() == name)
+        {
+            // The library gives nothing that the file does not call an output.
+            graph.onnx.extend(as_graph_output(name));
+            session = graph.new_session().map_err(refuse)?;
+        }
         let inputs = session.inputs().len();
         if inputs != 1 {
             return Err(refuse(format!("it has {inputs} inputs, one is expected")));
@@ -145,22 +149,20 @@ impl OnnxRuntimeSession {
     }
 
     fn take(&self) -> Result<OrtSession, String> {
-        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        let idle = self.idle.lock().pop();
         idle.map_or_else(|| self.new_session(), Ok)
     }
 
     fn put_back(&self, session: OrtSession) {
-        if let Ok(mut idle) = self.idle.lock() {
-            idle.push(session);
-        }
+        self.idle.lock().push(session);
     }
 }
 
 impl Session for OnnxRuntimeSession {
-    fn run(&self, input: &[f32]) -> Result<Vec<Output>, String> {
+    fn run(&self, shape: &[usize], input: &[f32]) -> Result<Vec<Output>, String> {
         let mut session = self.take()?;
-        let outputs =
-            run(&mut session, &self.shape, input).map_err(|error| printable(&error.to_string()));
+        let outputs = run(&mut session, self.output.as_deref(), shape, input)
+            .map_err(|error| printable(&error.to_string()));
         self.put_back(session);
         outputs
     }
@@ -170,15 +172,43 @@ impl Session for OnnxRuntimeSession {
     }
 }
 
-fn run(session: &mut OrtSession, shape: &[i64], input: &[f32]) -> ort::Result<Vec<Output>> {
-    let input = TensorRef::from_array_view((shape.to_vec(), input))?;
+fn run(
+    session: &mut OrtSession,
+    wanted: Option<&str>,
+    shape: &[usize],
+    input: &[f32],
+) -> ort::Result<Vec<Output>> {
+    let shape: Vec<i64> = shape.iter().map(|side| *side as i64).collect();
+    let input = TensorRef::from_array_view((shape, input))?;
     let outputs = session.run(ort::inputs![input])?;
     outputs
-        .values()
-        .map(|output| {
+        .iter()
+        .filter(|(name, _)| wanted.is_none_or(|wanted| wanted == *name))
+        .map(|(_, output)| {
             let (shape, values) = output.try_extract_tensor::<f32>()?;
             let shape = shape.iter().map(|side| *side as usize).collect();
             Ok(Output { shape, values: values.to_vec() })
         })
         .collect()
+}
+
+/// The bytes which, put behind an ONNX file, add a value to its graph's outputs: a `ModelProto` of
+/// nothing but `graph.output.name`. (Repeated fields of two protobuf messages add up.)
+fn as_graph_output(name: &str) -> Vec<u8> {
+    const NAME: u8 = 1;
+    const OUTPUT: u8 = 12;
+    const GRAPH: u8 = 7;
+    let mut message = name.as_bytes().to_vec();
+    for field in [NAME, OUTPUT, GRAPH] {
+        let mut length = message.len();
+        let mut outer = vec![field << 3 | 2];
+        while length >= 128 {
+            outer.push(length as u8 | 128);
+            length >>= 7;
+        }
+        outer.push(length as u8);
+        outer.append(&mut message);
+        message = outer;
+    }
+    message
 }

@@ -1,28 +1,21 @@
 //! `classify`: what is in the picture, of a fixed list of labels.
 
-use std::time::Instant;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Loaded, Task, version};
+use super::{Body, Task, TaskKind};
 use crate::recognition::decode::Photo;
-use crate::recognition::engine::{Engines, Output, Session};
+use crate::recognition::engine::Output;
 use crate::recognition::error::{LoadError, RecognitionError};
-use crate::recognition::folder::Folder;
 use crate::recognition::json;
-use crate::recognition::manifest::{Graph, Manifest};
-use crate::recognition::prepare::{Scratch, prepare};
-
-pub const NAME: &str = "classify";
-
-/// Raised whenever the same picture gives another result.
-const REVISION: u32 = 1;
+use crate::recognition::manifest::{Graph, LabelList};
+use crate::recognition::network::{Loading, Network};
+use crate::recognition::prepare::Scratch;
 
 const DEFAULT_TOP: usize = 5;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct ClassifyManifest {
+pub struct ClassifyManifest {
     graph: Graphs,
     output: OutputRules,
 }
@@ -38,11 +31,7 @@ struct Graphs {
 struct OutputRules {
     kind: Kind,
     #[serde(skip_serializing)]
-    labels: String,
-    #[serde(skip_serializing, rename = "labels-source")]
-    _labels_source: Option<String>,
-    #[serde(skip_serializing, rename = "labels-licence")]
-    _labels_licence: Option<String>,
+    labels: LabelList,
     #[serde(default = "default_top")]
     top: usize,
 }
@@ -60,12 +49,48 @@ enum Kind {
     Scores,
 }
 
-struct Classify {
-    session: Box<dyn Session>,
-    graph: Graph,
+pub struct Classify {
+    network: Network,
     kind: Kind,
     labels: Vec<String>,
     top: usize,
+}
+
+impl Body for ClassifyManifest {
+    fn graphs(&self) -> Vec<&Graph> {
+        vec![&self.graph.classify]
+    }
+
+    fn labels(&self) -> Option<&str> {
+        Some(&self.output.labels.file)
+    }
+
+    fn check(&self, labels: &[String]) -> Result<(), LoadError> {
+        let count = labels.len();
+        if (1..=count).contains(&self.output.top) {
+            return Ok(());
+        }
+        Err(LoadError(format!("model.toml: top must be 1 to {count}, the number of labels")))
+    }
+}
+
+impl TaskKind for Classify {
+    const NAME: &'static str = "classify";
+    const REVISION: u32 = 1;
+    type Manifest = ClassifyManifest;
+
+    fn load(
+        manifest: &ClassifyManifest,
+        labels: &[String],
+        loading: &mut Loading,
+    ) -> Result<Box<dyn Task>, LoadError> {
+        Ok(Box::new(Classify {
+            network: loading.network(&manifest.graph.classify)?,
+            kind: manifest.output.kind,
+            labels: labels.to_vec(),
+            top: manifest.output.top,
+        }))
+    }
 }
 
 #[derive(Serialize)]
@@ -84,43 +109,7 @@ struct Label<'a> {
     score: f32,
 }
 
-pub fn load(folder: &Folder, manifest: Manifest, engines: &Engines) -> Result<Loaded, LoadError> {
-    let manifest: ClassifyManifest = manifest.body()?;
-    let labels = folder.labels(&manifest.output.labels)?;
-    let version = version(NAME, REVISION, &manifest, &labels)?;
-    let graph = manifest.graph.classify;
-    graph.input.check()?;
-    let weights = folder.weights(&graph)?;
-    let session = engines
-        .load(&weights, &graph.input.shape())
-        .map_err(|error| LoadError(format!("{}: {error}", graph.file)))?;
-    let engine = session.engine();
-    let files = vec![graph.file.clone()];
-    let task =
-        Classify { session, graph, kind: manifest.output.kind, labels, top: manifest.output.top };
-    task.try_out()?;
-    let count = task.labels.len();
-    if !(1..=count).contains(&task.top) {
-        return Err(LoadError(format!(
-            "model.toml: top must be 1 to {count}, the number of labels"
-        )));
-    }
-    Ok(Loaded { task: Box::new(task), name: NAME, version, engine, files, memory: weights.len() })
-}
-
 impl Classify {
-    /// Runs the graph once on a grey picture: a graph that cannot run, or whose output does not fit
-    /// the labels, is refused when it is loaded and not at the first photo.
-    fn try_out(&self) -> Result<(), LoadError> {
-        let grey = Photo { width: 8, height: 8, rgb: vec![127; 8 * 8 * 3] };
-        match self.recognize(&grey, &mut Scratch::default()) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                Err(LoadError(format!("{}: the trial run failed: {error}", self.graph.file)))
-            }
-        }
-    }
-
     fn scores(&self, outputs: Vec<Output>) -> Result<Vec<f32>, RecognitionError> {
         let failed = |reason: String| Err(RecognitionError::Failed(reason));
         let Some(output) = outputs.into_iter().next() else {
@@ -133,26 +122,18 @@ impl Classify {
                 self.labels.len()
             ));
         }
-        let scores = match self.kind {
+        Ok(match self.kind {
             Kind::Logits => softmax(output.values),
             Kind::Scores => output.values,
-        };
-        if scores.iter().any(|score| !score.is_finite()) {
-            return failed("the graph gave a score that is not a number".to_owned());
-        }
-        Ok(scores)
+        })
     }
 }
 
 impl Task for Classify {
     fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError> {
-        let input = prepare(photo, &self.graph.input, scratch)?;
-        let start = Instant::now();
-        let outputs = self.session.run(input).map_err(RecognitionError::Failed)?;
-        scratch.inference += start.elapsed();
-        let scores = self.scores(outputs)?;
+        let scores = self.scores(self.network.run(photo, scratch)?)?;
         let classification = Classification {
-            task: NAME,
+            task: Classify::NAME,
             labels: best(&scores, self.top)
                 .into_iter()
                 .map(|id| Label { label: &self.labels[id], id, score: scores[id] })
@@ -160,8 +141,7 @@ impl Task for Classify {
             width: photo.width,
             height: photo.height,
         };
-        serde_json::to_string(&classification)
-            .map_err(|error| RecognitionError::Failed(error.to_string()))
+        json::text(&classification)
     }
 }
 

@@ -1,43 +1,131 @@
 //! Tasks: what a model is for. Each is one file that declares the task's part of the manifest and
-//! turns raw outputs into a result. A new task is a new file and a line in [`load`].
+//! turns a photo into a result. A new task is a new file and a line in [`open`].
 
 mod classify;
+mod embed;
+mod faces;
+mod objects;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::decode::Photo;
 use super::engine::Engines;
 use super::error::{LoadError, RecognitionError};
 use super::folder::{Folder, hex};
+use super::manifest::{Graph, Manifest};
+use super::network::Loading;
 use super::prepare::Scratch;
+use classify::Classify;
+use embed::Embed;
+use faces::Faces;
+use objects::Objects;
+
+/// What a task's file declares: its name, its part of the manifest, and how its graphs are loaded.
+trait TaskKind: 'static {
+    /// `task` in the manifest.
+    const NAME: &'static str;
+    /// Raised whenever the same picture gives another result.
+    const REVISION: u32;
+    type Manifest: Body;
+
+    fn load(
+        manifest: &Self::Manifest,
+        labels: &[String],
+        loading: &mut Loading,
+    ) -> Result<Box<dyn Task>, LoadError>;
+}
+
+/// A task's part of the manifest.
+trait Body: DeserializeOwned + Serialize + Send + Sync {
+    fn graphs(&self) -> Vec<&Graph>;
+
+    /// The file of the labels, one a line.
+    fn labels(&self) -> Option<&str> {
+        None
+    }
+
+    /// What no loading is needed to refuse.
+    fn check(&self, _labels: &[String]) -> Result<(), LoadError> {
+        Ok(())
+    }
+}
 
 /// A task with its graphs loaded.
 pub trait Task: Send + Sync {
     /// The JSON text of the photo's result (DESIGN: fixed key order, no spaces, never NaN).
     fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError>;
+
+    /// Runs every graph once, so that one that cannot run, or whose output does not fit, is refused
+    /// when it is loaded and not at the first photo.
+    fn try_out(&self, scratch: &mut Scratch) -> Result<(), RecognitionError> {
+        let grey = Photo { width: 8, height: 8, rgb: vec![127; 8 * 8 * 3] };
+        self.recognize(&grey, scratch).map(drop)
+    }
 }
+
+/// A model's folder, read: everything but its weights.
+pub struct Opened {
+    pub task: &'static str,
+    pub version: String,
+    /// The weight files, relative to the folder.
+    pub files: Vec<String>,
+    /// Only when it is first used, not at start.
+    pub lazy: bool,
+    load: LoadGraphs,
+}
+
+type LoadGraphs = Box<dyn Fn(&mut Loading) -> Result<Box<dyn Task>, LoadError> + Send + Sync>;
 
 /// What loading a task gives.
 pub struct Loaded {
     pub task: Box<dyn Task>,
-    pub name: &'static str,
-    pub version: String,
     pub engine: &'static str,
-    pub files: Vec<String>,
     /// Bytes of weights.
     pub memory: usize,
 }
 
-/// Loads the task that the folder's manifest names.
-pub fn load(folder: &Folder, engines: &Engines) -> Result<Loaded, LoadError> {
+/// Reads the manifest and what else the model's version depends on.
+pub fn open(folder: &Folder) -> Result<Opened, LoadError> {
     let manifest = folder.manifest()?;
     match manifest.task.as_str() {
-        classify::NAME => classify::load(folder, manifest, engines),
+        Classify::NAME => open_as::<Classify>(folder, manifest),
+        Embed::NAME => open_as::<Embed>(folder, manifest),
+        Faces::NAME => open_as::<Faces>(folder, manifest),
+        Objects::NAME => open_as::<Objects>(folder, manifest),
         other => Err(LoadError(format!(
-            "model.toml: unknown task `{other}`; known is `{}`",
-            classify::NAME
+            "model.toml: unknown task `{other}`; known are {}",
+            [Classify::NAME, Embed::NAME, Faces::NAME, Objects::NAME].join(", ")
         ))),
+    }
+}
+
+fn open_as<Kind: TaskKind>(folder: &Folder, manifest: Manifest) -> Result<Opened, LoadError> {
+    let lazy = manifest.lazy;
+    let body: Kind::Manifest = manifest.body()?;
+    let labels = body.labels().map_or(Ok(Vec::new()), |file| folder.labels(file))?;
+    for graph in body.graphs() {
+        graph.input.check()?;
+    }
+    body.check(&labels)?;
+    Ok(Opened {
+        task: Kind::NAME,
+        version: version(Kind::NAME, Kind::REVISION, &body, &labels)?,
+        files: body.graphs().iter().map(|graph| graph.file.clone()).collect(),
+        lazy,
+        load: Box::new(move |loading| Kind::load(&body, &labels, loading)),
+    })
+}
+
+impl Opened {
+    /// Checks the weights against the manifest's SHA-256, loads the graphs and runs each once.
+    pub fn load(&self, folder: &Folder, engines: &Engines) -> Result<Loaded, LoadError> {
+        let mut loading = Loading::new(folder, engines);
+        let task = (self.load)(&mut loading)?;
+        task.try_out(&mut Scratch::default())
+            .map_err(|error| LoadError(format!("the trial run failed: {error}")))?;
+        Ok(Loaded { task, engine: loading.engine, memory: loading.memory })
     }
 }
 

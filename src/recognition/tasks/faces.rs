@@ -1,0 +1,240 @@
+//! `faces`: where faces are, their landmarks, and an embedding of each, which tells people apart.
+//! The detector is YuNet's kind (OpenCV zoo, `face_detection_yunet`).
+
+use serde::{Deserialize, Serialize};
+
+use super::{Body, Task, TaskKind};
+use crate::recognition::decode::Photo;
+use crate::recognition::engine::Output;
+use crate::recognition::error::{LoadError, RecognitionError};
+use crate::recognition::geometry::{
+    Point, Rect, Similarity, non_maximum_suppression, sample_at_pixels,
+};
+use crate::recognition::json;
+use crate::recognition::manifest::{Graph, check_shares};
+use crate::recognition::network::{Loading, Network};
+use crate::recognition::prepare::Scratch;
+
+/// Right eye, left eye, nose, right and left corner of the mouth: right is the person's.
+const LANDMARKS: usize = 5;
+/// Pixels of a cell of each of the detector's grids, in the order of its outputs.
+const STRIDES: [u32; 3] = [8, 16, 32];
+/// Its outputs for a grid, in their order: class score, objectness, box, landmarks.
+const NUMBERS: [usize; 4] = [1, 1, 4, 2 * LANDMARKS];
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FacesManifest {
+    graph: Graphs,
+    output: OutputRules,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Graphs {
+    detect: Graph,
+    embed: Graph,
+}
+
+#[derive(Deserialize, Serialize, Clone)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct OutputRules {
+    /// The least score of a face, 0 to 1.
+    score_threshold: f64,
+    /// Of two boxes with a larger IoU the worse goes.
+    iou_threshold: f64,
+    /// The most faces of a picture; the surest are kept. Each costs a run of `graph.embed`.
+    max_faces: usize,
+    /// Pixels of the photo: a face whose box has a shorter side is left out.
+    #[serde(default)]
+    min_size: f64,
+    /// Where the landmarks are in the picture that `graph.embed` takes, in indices of its pixels.
+    template: [[f64; 2]; LANDMARKS],
+    /// Whether embeddings are part of the result, and so are kept.
+    #[serde(default = "yes")]
+    embedding: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub struct Faces {
+    detector: Network,
+    /// None if no embeddings are wanted.
+    embedder: Option<Network>,
+    rules: OutputRules,
+}
+
+impl Body for FacesManifest {
+    fn graphs(&self) -> Vec<&Graph> {
+        vec![&self.graph.detect, &self.graph.embed]
+    }
+
+    fn check(&self, _labels: &[String]) -> Result<(), LoadError> {
+        check_shares(&[
+            ("score-threshold", self.output.score_threshold),
+            ("iou-threshold", self.output.iou_threshold),
+        ])
+    }
+}
+
+impl TaskKind for Faces {
+    const NAME: &'static str = "faces";
+    const REVISION: u32 = 1;
+    type Manifest = FacesManifest;
+
+    fn load(
+        manifest: &FacesManifest,
+        _labels: &[String],
+        loading: &mut Loading,
+    ) -> Result<Box<dyn Task>, LoadError> {
+        let embedder = match manifest.output.embedding {
+            true => Some(loading.network(&manifest.graph.embed)?),
+            false => None,
+        };
+        let detector = loading.network(&manifest.graph.detect)?;
+        Ok(Box::new(Faces { detector, embedder, rules: manifest.output.clone() }))
+    }
+}
+
+#[derive(Serialize)]
+struct Detections {
+    task: &'static str,
+    faces: Vec<Face>,
+    width: u32,
+    height: u32,
+}
+
+#[derive(Serialize)]
+struct Face {
+    #[serde(serialize_with = "json::score")]
+    score: f32,
+    #[serde(rename = "box")]
+    place: Rect,
+    landmarks: [Point; LANDMARKS],
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "json::embedding")]
+    embedding: Vec<f32>,
+}
+
+/// A face in pixels of the photo.
+struct Detection {
+    score: f64,
+    place: Rect,
+    landmarks: [Point; LANDMARKS],
+}
+
+impl Task for Faces {
+    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError> {
+        let mut faces = Vec::new();
+        for Detection { score, place, landmarks } in self.detect(photo, scratch)? {
+            faces.push(Face {
+                score: score as f32,
+                place: place.clipped(photo.width, photo.height),
+                landmarks,
+                embedding: self.embed(photo, &landmarks, scratch)?,
+            });
+        }
+        json::text(&Detections {
+            task: Faces::NAME,
+            faces,
+            width: photo.width,
+            height: photo.height,
+        })
+    }
+
+    fn try_out(&self, scratch: &mut Scratch) -> Result<(), RecognitionError> {
+        let grey = Photo { width: 112, height: 112, rgb: vec![127; 112 * 112 * 3] };
+        self.detect(&grey, scratch)?;
+        let landmarks = self.rules.template.map(|[x, y]| Point { x, y });
+        self.embed(&grey, &landmarks, scratch).map(drop)
+    }
+}
+
+impl Faces {
+    /// The surest first.
+    fn detect(
+        &self,
+        photo: &Photo,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<Detection>, RecognitionError> {
+        let (outputs, placement) = self.detector.run_placed(photo, scratch)?;
+        let mut candidates = self.candidates(&outputs)?;
+        for candidate in &mut candidates {
+            candidate.place = placement.rect_in_photo(candidate.place);
+            candidate.landmarks = candidate.landmarks.map(|point| placement.in_photo(point));
+        }
+        let boxes: Vec<Rect> = candidates.iter().map(|candidate| candidate.place).collect();
+        let scores: Vec<f64> = candidates.iter().map(|candidate| candidate.score).collect();
+        let kept = non_maximum_suppression(&boxes, &scores, self.rules.iou_threshold);
+        let mut candidates: Vec<_> = candidates.into_iter().map(Some).collect();
+        let found = kept.into_iter().filter_map(|index| candidates[index].take());
+        let is_large =
+            |face: &Detection| face.place.width().min(face.place.height()) >= self.rules.min_size;
+        Ok(found.filter(is_large).take(self.rules.max_faces).collect())
+    }
+
+    /// Every cell whose score is high enough, in pixels of the detector's input.
+    fn candidates(&self, outputs: &[Output]) -> Result<Vec<Detection>, RecognitionError> {
+        let (width, height) = (self.detector.input.width, self.detector.input.height);
+        let mut candidates = Vec::new();
+        for (grid, stride) in STRIDES.into_iter().enumerate() {
+            let (columns, rows) = (width / stride, height / stride);
+            let part = |number: usize| -> Result<&[f32], RecognitionError> {
+                let values = outputs.get(number * STRIDES.len() + grid).map(|o| &o.values[..]);
+                let wanted = columns as usize * rows as usize * NUMBERS[number];
+                values.filter(|values| values.len() == wanted).ok_or_else(|| {
+                    RecognitionError::Failed(format!(
+                        "the detector's outputs do not fit its input of {width}x{height}: twelve \
+                         are expected, scores, objectness, boxes and landmarks for strides of 8, \
+                         16 and 32"
+                    ))
+                })
+            };
+            let (class, objectness, boxes, landmarks) = (part(0)?, part(1)?, part(2)?, part(3)?);
+            let places = boxes.as_chunks::<4>().0;
+            let landmarks = landmarks.as_chunks::<{ 2 * LANDMARKS }>().0;
+            for (cell, place) in places.iter().enumerate() {
+                let share = |value: f32| f64::from(value).clamp(0.0, 1.0);
+                let score = (share(class[cell]) * share(objectness[cell])).sqrt();
+                if score < self.rules.score_threshold {
+                    continue;
+                }
+                let stride = f64::from(stride);
+                let column = f64::from(cell as u32 % columns);
+                let row = f64::from(cell as u32 / columns);
+                let point = |x: f32, y: f32| Point {
+                    x: (column + f64::from(x)) * stride,
+                    y: (row + f64::from(y)) * stride,
+                };
+                let side = |logarithm: f32| f64::from(logarithm).exp() * stride;
+                let marks = &landmarks[cell];
+                candidates.push(Detection {
+                    score,
+                    place: Rect::around(point(place[0], place[1]), side(place[2]), side(place[3])),
+                    landmarks: [0, 1, 2, 3, 4].map(|i| point(marks[2 * i], marks[2 * i + 1])),
+                });
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// The embedding of the face with these landmarks, of unit length. Fitted from the photo to the
+    /// template and then inverted: the other way costs .08 of the cosine.
+    fn embed(
+        &self,
+        photo: &Photo,
+        landmarks: &[Point; LANDMARKS],
+        scratch: &mut Scratch,
+    ) -> Result<Vec<f32>, RecognitionError> {
+        let Some(embedder) = &self.embedder else { return Ok(Vec::new()) };
+        let template = self.rules.template.map(|[x, y]| Point { x, y });
+        let similarity = Similarity::fit(landmarks, &template).ok_or_else(|| {
+            RecognitionError::Failed("the landmarks of a face are all the same point".to_owned())
+        })?;
+        let to_photo = similarity.inverse();
+        let (width, height) = (embedder.input.width, embedder.input.height);
+        let aligned = sample_at_pixels(photo, width, height, |point| to_photo.apply(point));
+        embedder.embedding(&aligned, scratch)
+    }
+}
