@@ -17,7 +17,7 @@ mod recognition {
 }
 
 use image::ImageFormat;
-use recognition::decode::{DecodeLimits, decode};
+use recognition::decode::{DecodeLimits, Detail, decode};
 
 struct Counting;
 
@@ -66,7 +66,7 @@ fn measure(payload: &[u8], limits: &DecodeLimits) -> (bool, u64, Duration) {
     let before = LIVE.load(Relaxed);
     PEAK.store(before, Relaxed);
     let started = Instant::now();
-    let decodes = decode(payload, limits).is_ok();
+    let decodes = decode(payload, limits, Detail::Full).is_ok();
     let time = started.elapsed();
     (decodes, (PEAK.load(Relaxed) - before) as u64, time)
 }

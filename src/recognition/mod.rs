@@ -15,7 +15,7 @@ mod tasks;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use decode::DecodeLimits;
+use decode::{DecodeLimits, Detail};
 use engine::Engines;
 pub use error::{LoadError, RecognitionError};
 pub use folder::{Folder, hex};
@@ -88,7 +88,7 @@ impl Recognizer {
         scratch: &mut Scratch,
     ) -> Result<Recognition, RecognitionError> {
         let start = Instant::now();
-        let photo = decode::decode(payload, limits)?;
+        let photo = decode::decode(payload, limits, Detail::Full)?;
         let decoding = start.elapsed();
         scratch.inference = Duration::ZERO;
         let json = self.task.recognize(&photo, scratch)?;

@@ -112,7 +112,7 @@ impl Classify {
     /// Runs the graph once on a grey picture: a graph that cannot run, or whose output does not fit
     /// the labels, is refused when it is loaded and not at the first photo.
     fn try_out(&self) -> Result<(), LoadError> {
-        let grey = Photo { width: 8, height: 8, rgb: vec![127; 8 * 8 * 3] };
+        let grey = Photo::new(8, 8, vec![127; 8 * 8 * 3]);
         match self.recognize(&grey, &mut Scratch::default()) {
             Ok(_) => Ok(()),
             Err(error) => {
@@ -157,8 +157,8 @@ impl Task for Classify {
                 .into_iter()
                 .map(|id| Label { label: &self.labels[id], id, score: scores[id] })
                 .collect(),
-            width: photo.width,
-            height: photo.height,
+            width: photo.full_width,
+            height: photo.full_height,
         };
         serde_json::to_string(&classification)
             .map_err(|error| RecognitionError::Failed(error.to_string()))
