@@ -10,6 +10,7 @@ mod colour;
 mod huffman;
 mod idct;
 mod picture;
+mod progressive;
 mod sequential;
 mod tables;
 
@@ -28,19 +29,16 @@ pub(super) struct ScaledDecoder<'a> {
     picture: Picture,
 }
 
-/// A picture at its reduced size.
-pub(super) struct Scaled {
-    pub width: u32,
-    pub height: u32,
-    pub rgb: Vec<u8>,
-}
-
 impl<'a> ScaledDecoder<'a> {
     /// `denominator` is 2, 4 or 8. The first component must be the finest, and all sampling factors
     /// powers of two. `None` if the file is of a kind that is not decoded here.
     pub fn new(stream: &'a JpegStream<'a>, denominator: u32) -> Option<Self> {
         let colour_space = colour_space(stream)?;
-        if stream.frame.progressive || !stream.first_scan_is_complete {
+        let is_complete = match stream.frame.progressive {
+            true => stream.has_end, // the end of the last scan shows nothing
+            false => stream.first_scan_is_complete,
+        };
+        if !is_complete {
             return None;
         }
         Some(Self { stream, picture: Picture::new(&stream.frame, denominator, colour_space) })
@@ -55,10 +53,17 @@ impl<'a> ScaledDecoder<'a> {
     pub fn memory(&self) -> u64 {
         let longest_scan = self.stream.segments.iter().map(|segment| segment.pixels.len()).max();
         let output = self.picture.width * self.picture.height * 3;
-        (output + longest_scan.unwrap_or(0)) as u64 + self.picture.row_memory()
+        let coefficients = match self.stream.frame.progressive {
+            true => progressive::memory(&self.picture),
+            false => 0,
+        };
+        (output + longest_scan.unwrap_or(0)) as u64 + self.picture.row_memory() + coefficients
     }
 
     pub fn decode(mut self) -> Result<Vec<u8>, Undecodable> {
+        if self.stream.frame.progressive {
+            return progressive::decode(&mut self.picture, &self.stream.segments);
+        }
         let mut tables = Tables::default();
         for segment in &self.stream.segments {
             tables.update(segment)?;

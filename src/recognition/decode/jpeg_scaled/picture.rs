@@ -17,7 +17,7 @@ const ZIGZAG: [u8; 64] = [
 ];
 
 /// Where coefficients go that are not needed: behind the block.
-pub(super) const DROPPED: u8 = 64;
+const DROPPED: u8 = 64;
 
 /// The coefficients of a block that are needed, weighted, and room for those that are not.
 pub(super) type Block = [f32; 128];
@@ -40,6 +40,11 @@ pub(super) struct Picture {
 /// to larger ones.
 pub(super) struct Plane {
     pub component: Component,
+    /// Blocks of a unit, across and down.
+    pub blocks_across: usize,
+    pub blocks_down: usize,
+    /// Blocks across and down that a scan of this component alone has: those with pixels.
+    pub blocks_alone: (usize, usize),
     /// Samples that a block becomes, across and down: 1, 2, 4 or 8.
     columns: usize,
     rows: usize,
@@ -59,17 +64,29 @@ pub(super) struct Plane {
 impl Picture {
     /// The first component must be the finest, and all sampling factors powers of two.
     pub fn new(frame: &Frame, denominator: u32, colour_space: ColourSpace) -> Self {
-        let most_across = frame.components[0].horizontal as usize;
-        let most_down = frame.components[0].vertical as usize;
+        let is_alone = frame.components.len() == 1;
+        // The sampling factors of a single component have no meaning.
+        let sampling = |component: &Component| match is_alone {
+            true => (1, 1),
+            false => (component.horizontal as usize, component.vertical as usize),
+        };
+        let (most_across, most_down) = sampling(&frame.components[0]);
         let (width, height) = (frame.width as usize, frame.height as usize);
         let units = (width.div_ceil(8 * most_across), height.div_ceil(8 * most_down));
         let size = 8 / denominator as usize;
         let stride = units.0 * most_across * size;
         let unit_rows = most_down * size;
-        let planes = frame.components.iter().map(|&component| {
-            let across = size * most_across / component.horizontal as usize;
-            let down = size * most_down / component.vertical as usize;
-            Plane::new(component, across, down)
+        let planes = frame.components.iter().map(|component| {
+            let (across, down) = sampling(component);
+            Plane {
+                blocks_across: across,
+                blocks_down: down,
+                blocks_alone: (
+                    (width * across).div_ceil(8 * most_across),
+                    (height * down).div_ceil(8 * most_down),
+                ),
+                ..Plane::new(*component, size * most_across / across, size * most_down / down)
+            }
         });
         Self {
             width: width.div_ceil(denominator as usize),
@@ -152,10 +169,29 @@ impl Picture {
 }
 
 impl Plane {
+    /// Coefficients of a block that are needed.
+    pub fn length(&self) -> usize {
+        self.columns * self.rows
+    }
+
+    /// The weights of a [`Block`].
+    pub fn placed_weights(&self) -> [f32; 64] {
+        let mut weights = [0.0; 64];
+        for (&place, &weight) in self.places.iter().zip(&self.weights) {
+            if place != DROPPED {
+                weights[usize::from(place)] = weight;
+            }
+        }
+        weights
+    }
+
     fn new(component: Component, across: usize, down: usize) -> Self {
         let (columns, rows) = (across.min(8), down.min(8));
         let mut plane = Self {
             component,
+            blocks_across: 1,
+            blocks_down: 1,
+            blocks_alone: (0, 0),
             columns,
             rows,
             repeats: (across / columns, down / rows),

@@ -54,8 +54,8 @@ pub(super) fn decode(
             }
             until_restart = until_restart.wrapping_sub(1);
             for (plane, reading) in readings.iter_mut().enumerate() {
-                let component = picture.planes[plane].component;
-                let (across, down) = (component.horizontal as usize, component.vertical as usize);
+                let (across, down) =
+                    (picture.planes[plane].blocks_across, picture.planes[plane].blocks_down);
                 for y in 0..down {
                     for x in unit * across..(unit + 1) * across {
                         read_block(&mut bits, reading, picture, (plane, x, y), &mut block)?;
