@@ -40,7 +40,7 @@ pub(super) fn decode(
     if let Some(decoded) = decode_scaled(&stream, orientation, limits, detail) {
         return Ok(decoded);
     }
-    let uses_zune = has_usual_sampling(&stream.frame)
+    let uses_zune = stream.frame.has_usual_sampling()
         && (stream.frame.progressive || stream.first_scan_is_complete);
 
     let stream_copy = stream.file_length() as u64;
@@ -70,7 +70,7 @@ fn decode_scaled(
 ) -> Option<Decoded> {
     let full_size = (stream.frame.width, stream.frame.height);
     let denominator = detail.denominator(full_size.0, full_size.1);
-    if denominator == 1 || !has_usual_sampling(&stream.frame) {
+    if denominator == 1 {
         return None;
     }
     let decoder = ScaledDecoder::new(stream, denominator)?;
@@ -80,18 +80,6 @@ fn decode_scaled(
     limits.check_memory(turning.max(decoder.memory() + SMALL_BUFFERS)).ok()?;
     let rgb = decoder.decode().ok()?;
     Some(Decoded { width, height, rgb, orientation, full_size })
-}
-
-/// Is the first component, luma, sampled as finely as any, and are the others a power of two
-/// coarser?
-fn has_usual_sampling(frame: &Frame) -> bool {
-    let factors =
-        || frame.components.iter().flat_map(|sampling| [sampling.horizontal, sampling.vertical]);
-    let first = frame.components[0];
-    let luma_is_finest = frame.components.iter().all(|sampling| {
-        sampling.horizontal <= first.horizontal && sampling.vertical <= first.vertical
-    });
-    frame.components.len() == 1 || luma_is_finest && factors().all(u32::is_power_of_two)
 }
 
 /// Bytes zune-jpeg takes beside its output: some rows of every component, and all coefficients of a

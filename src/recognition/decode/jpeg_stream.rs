@@ -35,6 +35,22 @@ pub(super) struct Frame {
     pub components: Vec<Component>,
 }
 
+impl Frame {
+    /// Is the first component, luma, sampled as finely as any, and are the others a power of two
+    /// coarser?
+    pub fn has_usual_sampling(&self) -> bool {
+        let factors = || {
+            let components = self.components.iter();
+            components.flat_map(|component| [component.horizontal, component.vertical])
+        };
+        let first = self.components[0];
+        let luma_is_finest = self.components.iter().all(|component| {
+            component.horizontal <= first.horizontal && component.vertical <= first.vertical
+        });
+        self.components.len() == 1 || luma_is_finest && factors().all(u32::is_power_of_two)
+    }
+}
+
 /// A component, as the frame header describes it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Component {

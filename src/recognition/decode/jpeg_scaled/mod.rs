@@ -14,6 +14,11 @@ mod progressive;
 mod sequential;
 mod tables;
 
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_progressive;
+
 use super::jpeg_stream::{ADOBE, JpegStream, START_OF_SCAN};
 use colour::ColourSpace;
 use picture::Picture;
@@ -30,15 +35,14 @@ pub(super) struct ScaledDecoder<'a> {
 }
 
 impl<'a> ScaledDecoder<'a> {
-    /// `denominator` is 2, 4 or 8. The first component must be the finest, and all sampling factors
-    /// powers of two. `None` if the file is of a kind that is not decoded here.
+    /// `denominator` is 2, 4 or 8. `None` if the file is of a kind that is not decoded here.
     pub fn new(stream: &'a JpegStream<'a>, denominator: u32) -> Option<Self> {
         let colour_space = colour_space(stream)?;
         let is_complete = match stream.frame.progressive {
             true => stream.has_end, // the end of the last scan shows nothing
             false => stream.first_scan_is_complete,
         };
-        if !is_complete {
+        if !is_complete || !stream.frame.has_usual_sampling() {
             return None;
         }
         Some(Self { stream, picture: Picture::new(&stream.frame, denominator, colour_space) })

@@ -37,10 +37,7 @@ fn block_count(picture: &Picture, plane: &Plane) -> usize {
 }
 
 /// Decodes all that is needed.
-pub(super) fn decode(
-    picture: &mut Picture,
-    segments: &[Segment],
-) -> Result<Vec<u8>, Undecodable> {
+pub(super) fn decode(picture: &mut Picture, segments: &[Segment]) -> Result<Vec<u8>, Undecodable> {
     let ids: Vec<u8> = picture.planes.iter().map(|plane| plane.component.id).collect();
     let scans = segments.iter().filter(|segment| segment.marker == START_OF_SCAN);
     let headers = scans.map(|scan| ScanHeader::read(scan.content, &ids));
