@@ -108,6 +108,16 @@ impl<'a> Bits<'a> {
         bits
     }
 
+    /// Takes any number of bits, ready or not.
+    pub fn skip_many(&mut self, mut count: u32) {
+        while count > 0 {
+            self.refill();
+            let part = count.min(56);
+            self.skip(part);
+            count -= part;
+        }
+    }
+
     /// Takes a number of that many bits that are ready, 0 to 16, where numbers without their highest
     /// bit are negative (EXTEND of the standard).
     #[inline(always)]

@@ -81,27 +81,52 @@ impl<'a> Code<'a> {
     }
 }
 
+/// The code of AC coefficients, with those that are short known at a glance.
+pub(super) struct Values<'a> {
+    pub code: Code<'a>,
+    /// For each window: value << 16 | zeros before it << 8 | bits, of a coefficient that fits.
+    entries: Box<[u32; 1 << WINDOW]>,
+}
+
+impl<'a> Values<'a> {
+    pub fn new(definition: Definition<'a>) -> Result<Self, Undecodable> {
+        let code = Code::new(definition)?;
+        let mut entries = Box::new([0; 1 << WINDOW]);
+        for (window, entry) in (0u32..).zip(entries.iter_mut()) {
+            *entry = value_entry(&code, window);
+        }
+        Ok(Self { code, entries })
+    }
+
+    /// Takes a coefficient, if it and its zeros are short; at least 10 bits are ready. Its position
+    /// if the next one is `position`, below 64, and its value.
+    #[inline(always)]
+    pub fn short_value(&self, bits: &mut Bits, position: usize) -> Option<(usize, i32)> {
+        let entry = self.entries[bits.peek(WINDOW)];
+        let place = position + (entry >> 8 & 0xff) as usize;
+        if place > 63 {
+            return None;
+        }
+        bits.skip(entry & 0xff);
+        Some((place, entry as i32 >> 16))
+    }
+}
+
 /// The code of a sequential picture's AC coefficients.
 pub(super) struct Coefficients<'a> {
-    code: Code<'a>,
-    /// For each window: value << 16 | zeros before it << 8 | bits, of a coefficient that fits.
-    values: Box<[u32; 1 << WINDOW]>,
+    values: Values<'a>,
     /// For each window: bits << 8 | coefficients, of all whose codes are in it.
     skips: Box<[u16; 1 << SKIP_WINDOW]>,
 }
 
 impl<'a> Coefficients<'a> {
     pub fn new(definition: Definition<'a>) -> Result<Self, Undecodable> {
-        let code = Code::new(definition)?;
-        let mut values = Box::new([0; 1 << WINDOW]);
-        for (window, entry) in (0u32..).zip(values.iter_mut()) {
-            *entry = value_entry(&code, window);
-        }
+        let values = Values::new(definition)?;
         let mut skips = Box::new([0; 1 << SKIP_WINDOW]);
         for (window, entry) in (0u32..).zip(skips.iter_mut()) {
-            *entry = skip_entry(&code, window);
+            *entry = skip_entry(&values.code, window);
         }
-        Ok(Self { code, values, skips })
+        Ok(Self { values, skips })
     }
 
     /// Reads coefficients from `position` on, in zigzag order, and hands each with its position to
@@ -117,17 +142,10 @@ impl<'a> Coefficients<'a> {
         let mut position = 1;
         while position <= last {
             bits.refill();
-            let entry = self.values[bits.peek(WINDOW)];
-            let place = position + (entry >> 8 & 0xff) as usize;
-            if place < 64 {
-                bits.skip(entry & 0xff);
-                keep(place, entry as i32 >> 16);
+            if let Some((place, value)) = self.values.short_value(bits, position) {
+                keep(place, value);
                 position = place + 1;
                 continue;
-            }
-            if entry >> 8 == END {
-                bits.skip(entry & 0xff);
-                return Ok(64);
             }
             match self.read_one(bits, position)? {
                 Some((place, value)) => {
@@ -172,7 +190,7 @@ impl<'a> Coefficients<'a> {
         bits: &mut Bits,
         position: usize,
     ) -> Result<Option<(usize, i32)>, Undecodable> {
-        let symbol = self.code.symbol(bits)?;
+        let symbol = self.values.code.symbol(bits)?;
         let (zeros, size) = (usize::from(symbol >> 4), u32::from(symbol & 0xf));
         if size == 0 && zeros < 15 {
             return Ok(None);
@@ -188,11 +206,8 @@ impl<'a> Coefficients<'a> {
 fn value_entry(code: &Code, window: u32) -> u32 {
     let short = u32::from(code.short[window as usize]);
     let (length, zeros, size) = (short >> 8, short >> 4 & 0xf, short & 0xf);
-    if short == 0 || length + size > WINDOW {
+    if short == 0 || length + size > WINDOW || size == 0 && zeros < 15 {
         return LONG << 8;
-    }
-    if size == 0 && zeros < 15 {
-        return END << 8 | length;
     }
     let bits = (window >> (WINDOW - length - size)) & ((1 << size) - 1);
     (signed(bits as i32, size) as u32) << 16 | zeros << 8 | (length + size)

@@ -5,6 +5,7 @@
 //! YCbCr or RGB. It is stricter than any full decoder, and whatever it does not like is
 //! [`Undecodable`]: the full decoder then has the word, on what is refused and on why.
 
+mod band;
 mod bits;
 mod colour;
 mod huffman;

@@ -2,8 +2,9 @@
 //! no needed coefficient depends on are not even read, so what is wrong with them stays unnoticed.
 
 use super::Undecodable;
-use super::bits::{Bits, Intervals};
-use super::huffman::Code;
+use super::band::Band;
+use super::bits::Intervals;
+use super::huffman::{Code, Values};
 use super::picture::{Picture, Plane};
 use super::tables::{ScanHeader, Tables, defined};
 use crate::recognition::decode::jpeg_stream::{QUANTISATION_TABLES, START_OF_SCAN, Segment};
@@ -127,7 +128,7 @@ impl Scan<'_> {
         let mut intervals = Intervals::new(pixels);
         match &self.header.components[..] {
             &[(plane, _, ac)] if self.header.band.0 > 0 => {
-                let code = Code::new(defined(&self.tables.ac, ac)?)?;
+                let code = Values::new(defined(&self.tables.ac, ac)?)?;
                 self.read_ac(&mut intervals, storage, &code, plane, &mut stored[plane])?;
             }
             _ => self.read_dc(&mut intervals, storage, stored)?,
@@ -202,11 +203,11 @@ impl Scan<'_> {
         &self,
         intervals: &mut Intervals,
         storage: &mut Vec<u8>,
-        code: &Code,
+        code: &Values,
         plane: usize,
         stored: &mut Stored,
     ) -> Result<(), Undecodable> {
-        let places = &self.picture.planes[plane].places;
+        let Plane { places, last: last_needed, .. } = &self.picture.planes[plane];
         let (first, last) = self.header.band;
         let (high, low) = self.header.bits;
         let mut bits = intervals.next(storage)?;
@@ -231,132 +232,19 @@ impl Scan<'_> {
                     last,
                     low,
                     places,
+                    last_needed: *last_needed,
                     values: &mut stored.values[index * stored.length..][..stored.length],
                     history: &mut stored.history[index],
                 };
                 if high == 0 {
                     block.read_first(&mut bits, code, &mut end_run)?;
                 } else {
-                    block.correct(&mut bits, code, &mut end_run)?;
+                    block.correct(&mut bits, &code.code, &mut end_run)?;
                 }
                 bits.check()?;
             }
         }
         Ok(())
-    }
-}
-
-/// The part of a block that an AC scan is about.
-struct Band<'a> {
-    first: usize,
-    last: usize,
-    /// The bit that the scan comes down to.
-    low: u32,
-    places: &'a [u8; 64],
-    values: &'a mut [i16],
-    history: &'a mut u64,
-}
-
-impl Band<'_> {
-    fn read_first(
-        &mut self,
-        bits: &mut Bits,
-        code: &Code,
-        end_run: &mut i32,
-    ) -> Result<(), Undecodable> {
-        if *end_run > 0 {
-            *end_run -= 1;
-            return Ok(());
-        }
-        let mut position = self.first;
-        while position <= self.last {
-            bits.refill();
-            let symbol = code.symbol(bits)?;
-            let (zeros, size) = (u32::from(symbol >> 4), u32::from(symbol & 0xf));
-            if size == 0 && zeros < 15 {
-                *end_run = (1 << zeros) - 1 + bits.take(zeros);
-                return Ok(());
-            }
-            position += zeros as usize;
-            if size != 0 {
-                let value = bits.take_signed(size);
-                self.set(position, value)?;
-            }
-            position += 1;
-        }
-        Ok(())
-    }
-
-    fn correct(
-        &mut self,
-        bits: &mut Bits,
-        code: &Code,
-        end_run: &mut i32,
-    ) -> Result<(), Undecodable> {
-        let mut position = self.first;
-        while *end_run == 0 && position <= self.last {
-            bits.refill();
-            let symbol = code.symbol(bits)?;
-            let (zeros, size) = (u32::from(symbol >> 4), u32::from(symbol & 0xf));
-            let value = match size {
-                0 if zeros < 15 => {
-                    *end_run = (1 << zeros) + bits.take(zeros);
-                    break;
-                }
-                0 => 0,
-                1 => bits.take(1) * 2 - 1,
-                _ => return Err(Undecodable),
-            };
-            let mut zeros_left = zeros;
-            while position <= self.last {
-                if *self.history >> position & 1 != 0 {
-                    self.correct_one(bits, position);
-                } else if zeros_left == 0 {
-                    break;
-                } else {
-                    zeros_left -= 1;
-                }
-                position += 1;
-            }
-            if value != 0 {
-                self.set(position, value)?;
-            }
-            position += 1;
-        }
-        if *end_run > 0 {
-            *end_run -= 1;
-            for position in position..=self.last {
-                if *self.history >> position & 1 != 0 {
-                    self.correct_one(bits, position);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A coefficient that was zero becomes `value`, from the scan's lowest bit on.
-    #[inline(always)]
-    fn set(&mut self, position: usize, value: i32) -> Result<(), Undecodable> {
-        if position > self.last {
-            return Err(Undecodable);
-        }
-        *self.history |= 1 << position;
-        if let Some(kept) = self.values.get_mut(usize::from(self.places[position])) {
-            *kept = (value << self.low) as i16;
-        }
-        Ok(())
-    }
-
-    /// A coefficient that is not zero gets a bit more.
-    #[inline(always)]
-    fn correct_one(&mut self, bits: &mut Bits, position: usize) {
-        bits.refill();
-        let is_larger = bits.take(1) != 0;
-        let Some(kept) = self.values.get_mut(usize::from(self.places[position])) else { return };
-        let bit = 1 << self.low;
-        if is_larger && *kept & bit == 0 {
-            *kept = kept.wrapping_add(if *kept < 0 { -bit } else { bit });
-        }
     }
 }
 
