@@ -108,7 +108,7 @@ fn ac_scan(
         let mut corrections = Vec::new();
         let end =
             (first..=last).rev().find(|&position| is_new(position)).map_or(first, |end| end + 1);
-        for position in first..end {
+        for (position, &coefficient) in block.iter().enumerate().take(end).skip(first) {
             if is_old(position) {
                 corrections.push(size(position) as u32 & 1);
             } else if !is_new(position) {
@@ -121,7 +121,7 @@ fn ac_scan(
                 }
             } else {
                 end_run.write(&mut bits);
-                let value = size(position) * block[position].signum();
+                let value = size(position) * coefficient.signum();
                 bits.symbol(zeros, size_of(value));
                 bits.value(value);
                 corrections.drain(..).for_each(|bit| bits.write(bit, 1));
