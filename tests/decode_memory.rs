@@ -17,7 +17,7 @@ mod recognition {
 }
 
 use image::ImageFormat;
-use recognition::decode::{DecodeLimits, decode};
+use recognition::decode::{DecodeLimits, Detail, decode};
 
 struct Counting;
 
@@ -62,11 +62,11 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// What one payload did: did it decode, how high was the peak, how long did it take.
-fn measure(payload: &[u8], limits: &DecodeLimits) -> (bool, u64, Duration) {
+fn measure(payload: &[u8], limits: &DecodeLimits, detail: Detail) -> (bool, u64, Duration) {
     let before = LIVE.load(Relaxed);
     PEAK.store(before, Relaxed);
     let started = Instant::now();
-    let decodes = decode(payload, limits).is_ok();
+    let decodes = decode(payload, limits, detail).is_ok();
     let time = started.elapsed();
     (decodes, (PEAK.load(Relaxed) - before) as u64, time)
 }
@@ -86,6 +86,13 @@ fn files() -> Vec<(String, Vec<u8>)> {
             (format!("generated.{extension}"), file.into_inner())
         })
         .collect();
+    let mut progressive = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut progressive, 90);
+    encoder.set_progressive(true);
+    encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::F_2_2);
+    let (width, height) = (picture.width() as u16, picture.height() as u16);
+    encoder.encode(&picture, width, height, jpeg_encoder::ColorType::Rgb).expect("encoded");
+    files.push(("generated.progressive.jpg".to_owned(), progressive));
     let shared = match std::env::var_os("REDIS_IMAGE_SHARED") {
         Some(path) => PathBuf::from(path),
         None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
@@ -104,8 +111,14 @@ fn main() {
     let mut largest = (0, String::new());
     let mut slowest = (Duration::ZERO, String::new());
     let mut wrong = Vec::new();
-    for (name, payload) in files() {
-        let (decodes, peak, time) = measure(&payload, &limits);
+    // Sides that make a JPEG of 3000x2000 come at 1/2, 1/4 and 1/8.
+    let details =
+        [Detail::Full, Detail::ShortSide(1000), Detail::LongSide(750), Detail::ShortSide(1)];
+    let files = files();
+    let cases = files.iter().flat_map(|file| details.map(|detail| (file, detail)));
+    for ((name, payload), detail) in cases {
+        let name = format!("{name} {detail:?}");
+        let (decodes, peak, time) = measure(payload, &limits, detail);
         largest = largest.max((peak, name.clone()));
         slowest = slowest.max((time, name.clone()));
         if peak > limits.memory {
@@ -113,7 +126,7 @@ fn main() {
         }
         // With a byte less than it took, the estimate must refuse it, or find a way that takes less.
         let a_byte_less = DecodeLimits { memory: peak - 1, ..limits };
-        let (decodes_again, peak_again, _) = measure(&payload, &a_byte_less);
+        let (decodes_again, peak_again, _) = measure(payload, &a_byte_less, detail);
         if decodes && decodes_again && peak_again >= peak {
             wrong.push(format!("{name}: estimated less than its peak {peak}"));
         }

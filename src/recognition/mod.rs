@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use decode::DecodeLimits;
+use decode::{DecodeLimits, Detail};
 use engine::Engines;
 pub use error::{LoadError, RecognitionError};
 pub use folder::{Folder, hex};
@@ -115,7 +115,7 @@ impl Recognizer {
             return Err(RecognitionError::Failed("the model is not loaded".to_owned()));
         };
         let start = Instant::now();
-        let photo = decode::decode(payload, limits)?;
+        let photo = decode::decode(payload, limits, Detail::Full)?;
         let decoding = start.elapsed();
         scratch.inference = Duration::ZERO;
         let json = task.recognize(&photo, scratch)?;

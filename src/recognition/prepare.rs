@@ -295,7 +295,7 @@ mod tests {
     }
 
     fn prepared(layout: Layout, colour: Colour) -> Vec<f32> {
-        let photo = Photo { width: 2, height: 1, rgb: vec![10, 20, 30, 110, 120, 130] };
+        let photo = Photo::new(2, 1, vec![10, 20, 30, 110, 120, 130]);
         let mut scratch = Scratch::default();
         prepare(&photo, &input(layout, colour), &mut scratch).expect("prepared");
         scratch.input
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn the_crop_is_the_centre_of_the_scaled_photo() {
-        let photo = Photo { width: 800, height: 600, rgb: Vec::new() };
+        let photo = Photo::new(800, 600, Vec::new());
         let mut input = input(Layout::Nchw, Colour::Rgb);
         (input.width, input.height) = (224, 224);
         input.resize = Resize::ShortSide { size: 256 };
@@ -359,7 +359,7 @@ mod tests {
         let mut input = input(Layout::Nchw, Colour::Rgb);
         (input.width, input.height) = (224, 224);
         input.resize = Resize::ShortSide { size: 256 };
-        let photo = Photo { width: 600, height: 2000, rgb: Vec::new() };
+        let photo = Photo::new(600, 2000, Vec::new());
         let (crop, _) = crop(&photo, &input);
         let rows = rows_under(&crop, &photo, 224);
         assert!(rows.start as f64 <= crop.top - crop.height / 224.0);
@@ -381,7 +381,7 @@ mod tests {
         for resize in [input.resize, stretch, letterbox] {
             input.resize = resize;
             for (width, height) in [(1, 200_000), (200_000, 1), (1, 1), (7, 9), (30, 100_000)] {
-                let photo = Photo { width, height, rgb: vec![90; (width * height * 3) as usize] };
+                let photo = Photo::new(width, height, vec![90; (width * height * 3) as usize]);
                 let mut scratch = Scratch::default();
                 prepare(&photo, &input, &mut scratch).expect("prepared");
                 let (tensor, plane) = (&scratch.input, 224 * 224);

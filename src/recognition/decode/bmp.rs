@@ -35,7 +35,13 @@ pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, R
     if has_alpha {
         transparency::rgba_to_rgb_in_place(&mut rgb);
     }
-    Ok(Decoded { width, height, rgb, orientation: Orientation::NoTransforms })
+    Ok(Decoded {
+        width,
+        height,
+        rgb,
+        orientation: Orientation::NoTransforms,
+        full_size: (width, height),
+    })
 }
 
 fn damaged(error: &image::ImageError) -> RecognitionError {

@@ -46,7 +46,13 @@ pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, R
         rgb.as_chunks_mut::<3>().0.fill(colour);
     }
     paint(&mut rgb, &indices, &placement, &colours);
-    Ok(Decoded { width, height, rgb, orientation: Orientation::NoTransforms })
+    Ok(Decoded {
+        width,
+        height,
+        rgb,
+        orientation: Orientation::NoTransforms,
+        full_size: (width, height),
+    })
 }
 
 /// Where the frame is on the screen, in pixels.

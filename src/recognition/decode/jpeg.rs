@@ -2,13 +2,15 @@
 //! decodes to wrong colours goes to jpeg-decoder, slower and right: sequential files with a scan
 //! for each component, and unusual sampling.
 
+use image::metadata::Orientation;
 use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::jpeg_scaled::ScaledDecoder;
 use super::jpeg_stream::{Frame, JpegStream, MAX_SCANS};
-use super::limits::DecodeLimits;
+use super::limits::{DecodeLimits, Detail};
 use super::{Decoded, orientation};
 use crate::recognition::error::RecognitionError;
 
@@ -20,7 +22,11 @@ const MAX_PIXELS_OF_SCANS: u64 = 1_500_000_000;
 const BYTES_OF_SAMPLE: u64 = 2;
 const BYTES_OF_MESSAGE: u64 = 256;
 
-pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, RecognitionError> {
+pub(super) fn decode(
+    payload: &[u8],
+    limits: &DecodeLimits,
+    detail: Detail,
+) -> Result<Decoded, RecognitionError> {
     let stream = JpegStream::read(payload)?;
     let Frame { width, height, .. } = stream.frame;
     let pixels = limits.check_size(width, height)?;
@@ -31,10 +37,13 @@ pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, R
         )));
     }
     let orientation = orientation::from_exif(stream.exif);
-    let uses_zune = has_usual_sampling(&stream.frame)
+    if let Some(decoded) = decode_scaled(&stream, orientation, limits, detail) {
+        return Ok(decoded);
+    }
+    let uses_zune = stream.frame.has_usual_sampling()
         && (stream.frame.progressive || stream.first_scan_is_complete);
 
-    let stream_copy = stream.bytes.capacity() as u64;
+    let stream_copy = stream.file_length() as u64;
     let decoding = if uses_zune {
         pixels * 3 + zune_buffers(&stream.frame)
     } else {
@@ -43,24 +52,34 @@ pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, R
     let turning = pixels * 3 + orientation::extra_memory(orientation, width, height, limits.memory);
     limits.check_memory(turning.max(decoding + stream_copy + SMALL_BUFFERS))?;
 
+    let file = stream.to_file();
     let rgb = if uses_zune {
-        decode_with_zune(&stream.bytes, width, height)?
+        decode_with_zune(&file, width, height)?
     } else {
-        decode_with_jpeg_decoder(&stream.bytes, width, height)?
+        decode_with_jpeg_decoder(&file, width, height)?
     };
-    Ok(Decoded { width, height, rgb, orientation })
+    Ok(Decoded { width, height, rgb, orientation, full_size: (width, height) })
 }
 
-/// Is the first component, luma, sampled as finely as any, and are the others a power of two
-/// coarser?
-fn has_usual_sampling(frame: &Frame) -> bool {
-    let factors =
-        || frame.components.iter().flat_map(|sampling| [sampling.horizontal, sampling.vertical]);
-    let first = frame.components[0];
-    let luma_is_finest = frame.components.iter().all(|sampling| {
-        sampling.horizontal <= first.horizontal && sampling.vertical <= first.vertical
-    });
-    frame.components.len() == 1 || luma_is_finest && factors().all(u32::is_power_of_two)
+/// `None` if the picture is to be decoded in full, or the file is unusual or damaged.
+fn decode_scaled(
+    stream: &JpegStream,
+    orientation: Orientation,
+    limits: &DecodeLimits,
+    detail: Detail,
+) -> Option<Decoded> {
+    let full_size = (stream.frame.width, stream.frame.height);
+    let denominator = detail.denominator(full_size.0, full_size.1);
+    if denominator == 1 {
+        return None;
+    }
+    let decoder = ScaledDecoder::new(stream, denominator)?;
+    let (width, height) = decoder.size();
+    let pixels = u64::from(width) * u64::from(height);
+    let turning = pixels * 3 + orientation::extra_memory(orientation, width, height, limits.memory);
+    limits.check_memory(turning.max(decoder.memory() + SMALL_BUFFERS)).ok()?;
+    let rgb = decoder.decode().ok()?;
+    Some(Decoded { width, height, rgb, orientation, full_size })
 }
 
 /// Bytes zune-jpeg takes beside its output: some rows of every component, and all coefficients of a

@@ -1,5 +1,6 @@
 //! The segments of a JPEG file, read before any decoder sees it. What comes out is the frame
-//! header, the EXIF block, and a copy of the file without all that decoding does not need.
+//! header, the EXIF block, the segments that decoding needs, and, for decoders that want a file, a
+//! copy with nothing but these.
 //!
 //! The copy is a defence: zune-jpeg keeps every metadata segment, takes quadratic time over pieces
 //! of extended XMP, and decodes a baseline picture anew for each further scan. It gets none of
@@ -13,10 +14,16 @@ pub(super) const MAX_SCANS: usize = 100;
 /// The most bytes of Huffman and quantisation tables: each table of 20 bytes costs microseconds to
 /// build.
 const MAX_TABLE_BYTES: usize = 1024 * 1024;
+/// The most segments that are kept, for the memory of their list.
+const MAX_SEGMENTS: usize = 10_000;
 
 const START_OF_IMAGE: u8 = 0xd8;
 const END_OF_IMAGE: u8 = 0xd9;
-const START_OF_SCAN: u8 = 0xda;
+pub(super) const START_OF_SCAN: u8 = 0xda;
+pub(super) const HUFFMAN_TABLES: u8 = 0xc4;
+pub(super) const QUANTISATION_TABLES: u8 = 0xdb;
+pub(super) const RESTART_INTERVAL: u8 = 0xdd;
+pub(super) const ADOBE: u8 = 0xee;
 
 /// The frame header: everything that memory depends on.
 #[derive(Debug)]
@@ -25,14 +32,45 @@ pub(super) struct Frame {
     pub width: u32,
     pub height: u32,
     /// 1 to 4 colour components.
-    pub components: Vec<Sampling>,
+    pub components: Vec<Component>,
 }
 
-/// How many blocks of a component are in one unit, across and down: each 1 to 4.
+impl Frame {
+    /// Is the first component, luma, sampled as finely as any, and are the others a power of two
+    /// coarser?
+    pub fn has_usual_sampling(&self) -> bool {
+        let factors = || {
+            let components = self.components.iter();
+            components.flat_map(|component| [component.horizontal, component.vertical])
+        };
+        let first = self.components[0];
+        let luma_is_finest = self.components.iter().all(|component| {
+            component.horizontal <= first.horizontal && component.vertical <= first.vertical
+        });
+        self.components.len() == 1 || luma_is_finest && factors().all(u32::is_power_of_two)
+    }
+}
+
+/// A component, as the frame header describes it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sampling {
+pub(super) struct Component {
+    /// What scans call it.
+    pub id: u8,
+    /// How many of its blocks are in one unit, across and down: each 1 to 4.
     pub horizontal: u32,
     pub vertical: u32,
+    /// The number of its quantisation table.
+    pub quantisation: u8,
+}
+
+/// A segment that decoding needs.
+#[derive(Debug)]
+pub(super) struct Segment<'a> {
+    pub marker: u8,
+    /// Without its length.
+    pub content: &'a [u8],
+    /// Behind the header of a scan: its entropy-coded data, with stuffed zeros and restart markers.
+    pub pixels: &'a [u8],
 }
 
 /// A JPEG file, taken apart.
@@ -45,8 +83,10 @@ pub(super) struct JpegStream<'a> {
     /// Does the first scan hold every component? If not, a sequential file has one scan for each,
     /// or for some, of them.
     pub first_scan_is_complete: bool,
-    /// The file without metadata, comments and whatever follows the picture.
-    pub bytes: Vec<u8>,
+    /// Without metadata, comments and whatever follows the picture.
+    pub segments: Vec<Segment<'a>>,
+    /// Does the last scan end with a marker, or at the end of the file?
+    pub has_end: bool,
 }
 
 impl<'a> JpegStream<'a> {
@@ -55,7 +95,8 @@ impl<'a> JpegStream<'a> {
         Reader {
             payload,
             position: 2,
-            bytes: Vec::with_capacity(payload.len() + 2),
+            segments: Vec::new(),
+            has_end: false,
             frame: None,
             exif: None,
             table_bytes: 0,
@@ -64,12 +105,37 @@ impl<'a> JpegStream<'a> {
         }
         .read()
     }
+
+    /// The length of [`JpegStream::to_file`].
+    pub fn file_length(&self) -> usize {
+        let segments = self.segments.iter();
+        let length = |segment: &Segment| 4 + segment.content.len() + segment.pixels.len();
+        2 + segments.map(length).sum::<usize>() + if self.has_end { 2 } else { 0 }
+    }
+
+    /// The file without all that decoding does not need.
+    pub fn to_file(&self) -> Vec<u8> {
+        let mut file = Vec::with_capacity(self.file_length());
+        file.extend([0xff, START_OF_IMAGE]);
+        for segment in &self.segments {
+            let length = segment.content.len() as u16 + 2; // was read from two bytes: fits
+            file.extend([0xff, segment.marker]);
+            file.extend(length.to_be_bytes());
+            file.extend_from_slice(segment.content);
+            file.extend_from_slice(segment.pixels);
+        }
+        if self.has_end {
+            file.extend([0xff, END_OF_IMAGE]);
+        }
+        file
+    }
 }
 
 struct Reader<'a> {
     payload: &'a [u8],
     position: usize,
-    bytes: Vec<u8>,
+    segments: Vec<Segment<'a>>,
+    has_end: bool,
     frame: Option<Frame>,
     exif: Option<&'a [u8]>,
     table_bytes: usize,
@@ -79,11 +145,10 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn read(mut self) -> Result<JpegStream<'a>, RecognitionError> {
-        self.bytes.extend([0xff, START_OF_IMAGE]);
         while let Some(marker) = self.next_marker() {
             match marker {
                 END_OF_IMAGE => {
-                    self.bytes.extend([0xff, END_OF_IMAGE]);
+                    self.has_end = true;
                     break;
                 }
                 START_OF_IMAGE => return Err(damaged("a second picture starts inside the first")),
@@ -106,7 +171,8 @@ impl<'a> Reader<'a> {
             exif: self.exif,
             scans: self.scans,
             first_scan_is_complete: self.first_scan_is_complete,
-            bytes: self.bytes,
+            segments: self.segments,
+            has_end: self.has_end,
         })
     }
 
@@ -139,18 +205,18 @@ impl<'a> Reader<'a> {
                     return Err(damaged("it has two frame headers"));
                 }
                 self.frame = Some(read_frame(marker, segment)?);
-                self.copy(marker, segment);
+                self.keep(marker, segment, &[])?;
             }
-            0xc4 | 0xdb => {
+            HUFFMAN_TABLES | QUANTISATION_TABLES => {
                 self.table_bytes += segment.len();
                 if self.table_bytes > MAX_TABLE_BYTES {
                     return Err(damaged("it has more than 1 MB of coding tables"));
                 }
-                self.copy(marker, segment);
+                self.keep(marker, segment, &[])?;
             }
             START_OF_SCAN => return self.take_scan(segment),
             // Restart interval; JFIF or AVI header; Adobe's colour transform.
-            0xdd | 0xe0 | 0xee => self.copy(marker, segment),
+            RESTART_INTERVAL | 0xe0 | ADOBE => self.keep(marker, segment, &[])?,
             0xe1 => self.exif = self.exif.or_else(|| segment.strip_prefix(b"Exif\0\0")),
             0xc3 => return Err(unsupported("lossless")),
             0xc9..=0xcc => return Err(unsupported("arithmetic")),
@@ -160,7 +226,7 @@ impl<'a> Reader<'a> {
         Ok(false)
     }
 
-    fn take_scan(&mut self, header: &[u8]) -> Result<bool, RecognitionError> {
+    fn take_scan(&mut self, header: &'a [u8]) -> Result<bool, RecognitionError> {
         let Some(frame) = &self.frame else {
             return Err(damaged("pixels come before the frame header"));
         };
@@ -178,26 +244,28 @@ impl<'a> Reader<'a> {
                 "the JPEG has more than {most_scans} scans; save it as an ordinary JPEG"
             )));
         }
-        self.copy(START_OF_SCAN, header);
-
         let is_part_of_scan = |marker: u8| marker == 0 || matches!(marker, 0xd0..=0xd7);
         let end = scan_to_marker(self.payload, self.position, is_part_of_scan);
         let pixels = &self.payload[self.position..end.unwrap_or(self.payload.len())];
-        self.bytes.extend_from_slice(pixels);
         self.position += pixels.len();
+        self.keep(START_OF_SCAN, header, pixels)?;
 
         let is_last = !is_progressive && self.first_scan_is_complete;
-        if is_last && end.is_some() {
-            self.bytes.extend([0xff, END_OF_IMAGE]);
-        }
+        self.has_end = is_last && end.is_some();
         Ok(is_last)
     }
 
-    fn copy(&mut self, marker: u8, segment: &[u8]) {
-        let length = segment.len() as u16 + 2; // was read from two bytes: fits
-        self.bytes.extend([0xff, marker]);
-        self.bytes.extend(length.to_be_bytes());
-        self.bytes.extend_from_slice(segment);
+    fn keep(
+        &mut self,
+        marker: u8,
+        content: &'a [u8],
+        pixels: &'a [u8],
+    ) -> Result<(), RecognitionError> {
+        if self.segments.len() == MAX_SEGMENTS {
+            return Err(damaged("it has more than 10,000 headers and coding tables"));
+        }
+        self.segments.push(Segment { marker, content, pixels });
+        Ok(())
     }
 }
 
@@ -206,13 +274,21 @@ impl<'a> Reader<'a> {
 fn scan_to_marker(bytes: &[u8], from: usize, skip: impl Fn(u8) -> bool) -> Option<usize> {
     let mut position = from;
     loop {
-        position += bytes.get(position..)?.iter().position(|&byte| byte == 0xff)?;
+        position += find_ff(bytes.get(position..)?)?;
         match *bytes.get(position + 1)? {
             0xff => position += 1,
             marker if marker == 0 || skip(marker) => position += 2,
             _ => return Some(position),
         }
     }
+}
+
+/// Where the first 0xff is. Blocks without one are passed over without a branch for each byte.
+pub(super) fn find_ff(bytes: &[u8]) -> Option<usize> {
+    let has_ff = |block: &[u8; 32]| block.iter().fold(false, |found, &byte| found | (byte == 0xff));
+    let (blocks, _) = bytes.as_chunks::<32>();
+    let passed = blocks.iter().position(has_ff).unwrap_or(blocks.len()) * 32;
+    Some(passed + bytes[passed..].iter().position(|&byte| byte == 0xff)?)
 }
 
 fn read_frame(marker: u8, segment: &[u8]) -> Result<Frame, RecognitionError> {
@@ -233,19 +309,19 @@ fn read_frame(marker: u8, segment: &[u8]) -> Result<Frame, RecognitionError> {
     if components.len() != 3 * usize::from(component_count) {
         return Err(damaged("the frame header has a wrong length"));
     }
-    let mut samplings = Vec::with_capacity(4);
-    for [_, factors, _] in components.as_chunks::<3>().0 {
+    let mut frame_components = Vec::with_capacity(4);
+    for &[id, factors, quantisation] in components.as_chunks::<3>().0 {
         let (horizontal, vertical) = (u32::from(factors >> 4), u32::from(factors & 0xf));
         if !(1..=4).contains(&horizontal) || !(1..=4).contains(&vertical) {
             return Err(damaged("a sampling factor is not 1 to 4"));
         }
-        samplings.push(Sampling { horizontal, vertical });
+        frame_components.push(Component { id, horizontal, vertical, quantisation });
     }
     Ok(Frame {
         progressive: marker == 0xc2,
         width: u32::from(u16::from_be_bytes([width_high, width_low])),
         height: u32::from(u16::from_be_bytes([height_high, height_low])),
-        components: samplings,
+        components: frame_components,
     })
 }
 
@@ -279,7 +355,7 @@ mod tests {
         assert_eq!(stream.exif, Some(&b"ab"[..]));
         assert!(stream.first_scan_is_complete);
         assert_eq!((stream.frame.width, stream.frame.height), (32, 16));
-        assert_eq!(stream.bytes, file(&[FRAME, SCAN, b"\xff\xd9"]));
+        assert_eq!(stream.to_file(), file(&[FRAME, SCAN, b"\xff\xd9"]));
     }
 
     #[test]

@@ -49,6 +49,31 @@ impl DecodeLimits {
     }
 }
 
+/// How much of a picture is needed. What a format can decode at a reduced size for less, JPEG at
+/// 1/2, 1/4 or 1/8, is then decoded so; all else comes in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Every pixel.
+    Full,
+    /// The shorter side must keep at least that many pixels, if it has them.
+    ShortSide(u32),
+    /// The longer side must keep at least that many pixels, if it has them.
+    LongSide(u32),
+}
+
+impl Detail {
+    /// The largest of 8, 4, 2 and 1 by which a picture may be scaled down. Sides are rounded up.
+    pub(super) fn denominator(self, width: u32, height: u32) -> u32 {
+        let (side, wanted) = match self {
+            Self::Full => return 1,
+            Self::ShortSide(wanted) => (width.min(height), wanted),
+            Self::LongSide(wanted) => (width.max(height), wanted),
+        };
+        let keeps_enough = |denominator: &u32| side.div_ceil(*denominator) >= wanted;
+        [8, 4, 2].into_iter().find(keeps_enough).unwrap_or(1)
+    }
+}
+
 impl Default for DecodeLimits {
     fn default() -> Self {
         Self { max_pixels: Self::DEFAULT_MAX_PIXELS, memory: Self::DEFAULT_MEMORY }

@@ -9,6 +9,7 @@ mod bmp;
 mod format;
 mod gif;
 mod jpeg;
+mod jpeg_scaled;
 mod jpeg_stream;
 mod limits;
 mod orientation;
@@ -32,7 +33,7 @@ use image::metadata::Orientation;
 
 use super::error::{RecognitionError, printable};
 use format::Format;
-pub use limits::DecodeLimits;
+pub use limits::{DecodeLimits, Detail};
 
 /// A decoded picture, upright (EXIF orientation applied), transparency laid over white.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,6 +45,18 @@ pub struct Photo {
     /// Red, green, blue of each pixel, 8 bits each, row by row from the top left: 3 * width *
     /// height bytes.
     pub rgb: Vec<u8>,
+    /// Pixels in a row of the picture in full: more than `width` if it was decoded at a reduced
+    /// size.
+    pub full_width: u32,
+    /// Rows of the picture in full.
+    pub full_height: u32,
+}
+
+impl Photo {
+    /// A picture in full.
+    pub fn new(width: u32, height: u32, rgb: Vec<u8>) -> Self {
+        Self { width, height, rgb, full_width: width, full_height: height }
+    }
 }
 
 impl std::fmt::Debug for Photo {
@@ -58,19 +71,26 @@ struct Decoded {
     height: u32,
     rgb: Vec<u8>,
     orientation: Orientation,
+    /// Width and height of the picture in full, as stored.
+    full_size: (u32, u32),
 }
 
-/// Decodes one image file (JPEG, PNG, WebP, GIF or BMP; of animations the first frame).
+/// Decodes one image file (JPEG, PNG, WebP, GIF or BMP; of animations the first frame), at a reduced
+/// size where `detail` allows it and the format can.
 ///
 /// The working memory, the returned pixels included and the payload not, stays below
 /// `limits.memory` whatever the payload is.
 ///
 /// # Errors
 /// `BadImage` with a sentence for whoever sent the payload.
-pub fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Photo, RecognitionError> {
+pub fn decode(
+    payload: &[u8],
+    limits: &DecodeLimits,
+    detail: Detail,
+) -> Result<Photo, RecognitionError> {
     let format = format::recognise(payload)?;
     let decode_format = || match format {
-        Format::Jpeg => jpeg::decode(payload, limits),
+        Format::Jpeg => jpeg::decode(payload, limits, detail),
         Format::Png => png::decode(payload, limits),
         Format::Gif => gif::decode(payload, limits),
         Format::WebP => webp::decode(payload, limits),

@@ -34,13 +34,20 @@ pub(super) fn extra_memory(orientation: Orientation, width: u32, height: u32, me
 /// The pixels turned upright: flips and half turns in place, quarter turns with a copy if `memory`
 /// allows it.
 pub(super) fn upright(decoded: Decoded, memory: u64) -> Photo {
-    let Decoded { width, height, mut rgb, orientation } = decoded;
+    let Decoded { width, height, mut rgb, orientation, full_size } = decoded;
+    let (full_width, full_height) = full_size;
     if swaps_sides(orientation) {
         match band_to_turn_in_place(width.into(), height.into(), memory) {
             Some(band) => turn_in_place(&mut rgb, width as usize, band as usize, orientation),
             None => rgb = quarter_turned(&rgb, width as usize, height as usize, orientation),
         }
-        return Photo { width: height, height: width, rgb };
+        return Photo {
+            width: height,
+            height: width,
+            rgb,
+            full_width: full_height,
+            full_height: full_width,
+        };
     }
     let turn = match orientation {
         Orientation::FlipHorizontal => flip_columns,
@@ -49,7 +56,7 @@ pub(super) fn upright(decoded: Decoded, memory: u64) -> Photo {
         _ => |_: &mut [[u8; 3]], _: usize| {},
     };
     turn(rgb.as_chunks_mut().0, width as usize);
-    Photo { width, height, rgb }
+    Photo { width, height, rgb, full_width, full_height }
 }
 
 /// How many rows [`turn_in_place`] shall take at a time. `None` if a copy fits into the memory, or
@@ -180,6 +187,7 @@ mod tests {
             let decoded = Decoded {
                 width,
                 height: 6 / width,
+                full_size: (width, 6 / width),
                 rgb: pixels.into_iter().flat_map(|pixel| [pixel, 0, number]).collect(),
                 orientation: Orientation::from_exif(number).unwrap(),
             };
@@ -197,6 +205,7 @@ mod tests {
                 let decoded = || Decoded {
                     width,
                     height,
+                    full_size: (width, height),
                     rgb: (0..width * height * 3).map(|index| (index % 251) as u8).collect(),
                     orientation: Orientation::from_exif(number).unwrap(),
                 };

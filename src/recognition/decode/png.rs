@@ -39,7 +39,7 @@ pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, R
     let mut reader = decoder.read_info().map_err(|error| damaged(&error))?;
     check_palette(&reader)?;
     let rgb = read_rows(&mut reader, width as usize, height as usize)?;
-    Ok(Decoded { width, height, rgb, orientation })
+    Ok(Decoded { width, height, rgb, orientation, full_size: (width, height) })
 }
 
 /// Bytes for the rows that are being unpacked. The decoder keeps up to 7 of them before it shifts,

@@ -7,11 +7,11 @@ use image::{
     RgbaImage,
 };
 
-use super::{DecodeLimits, Photo, decode};
+use super::{DecodeLimits, Detail, Photo, decode};
 use crate::recognition::error::RecognitionError;
 
 fn decoded(payload: &[u8]) -> Photo {
-    decode(payload, &DecodeLimits::default()).unwrap()
+    decode(payload, &DecodeLimits::default(), Detail::Full).unwrap()
 }
 
 /// The sentence with which a payload is refused.
@@ -20,7 +20,7 @@ pub(super) fn refused(payload: &[u8]) -> String {
 }
 
 fn refused_by(payload: &[u8], limits: &DecodeLimits) -> String {
-    match decode(payload, limits) {
+    match decode(payload, limits, Detail::Full) {
         Err(RecognitionError::BadImage(sentence)) => sentence,
         other => panic!("{other:?}"),
     }
@@ -221,7 +221,7 @@ fn too_many_pixels_are_refused_by_the_header() {
 fn limits_are_exact_and_named() {
     let payload = encoded(gradient(30, 20), ImageFormat::Png);
     let limits = DecodeLimits { max_pixels: 600, ..DecodeLimits::default() };
-    assert!(decode(&payload, &limits).is_ok());
+    assert!(decode(&payload, &limits, Detail::Full).is_ok());
     let sentence = refused_by(&payload, &DecodeLimits { max_pixels: 599, ..limits });
     assert_eq!(sentence, "the image is too large: 30x20 is 600 pixels, image.max-pixels is 599");
     let sentence = refused_by(&payload, &DecodeLimits { memory: 1000, ..limits });
@@ -280,7 +280,7 @@ fn every_kind_of_garbage_is_an_error_and_no_panic() {
                 let place = (seed >> 8) as usize % bad.len();
                 bad[place] = (seed >> 24) as u8;
             }
-            if let Ok(photo) = decode(&bad, &DecodeLimits::default()) {
+            if let Ok(photo) = decode(&bad, &DecodeLimits::default(), Detail::Full) {
                 assert_eq!(photo.rgb.len(), photo.width as usize * photo.height as usize * 3);
             }
         }

@@ -1,7 +1,7 @@
 //! JPEG files built block by block: unusual scans, sampling and colours that no encoder at hand
 //! writes.
 
-use super::{DecodeLimits, Photo, decode};
+use super::{DecodeLimits, Detail, Photo, decode};
 
 const MARKER: u8 = 0xff;
 
@@ -143,7 +143,7 @@ fn jpeg(
 }
 
 fn decoded(payload: &[u8]) -> Photo {
-    decode(payload, &DecodeLimits::default()).unwrap()
+    decode(payload, &DecodeLimits::default(), Detail::Full).unwrap()
 }
 
 /// The colour in the middle of the block at (x, y), counted in blocks of 8.
@@ -190,13 +190,18 @@ fn a_scan_for_each_component_shows_what_one_scan_shows() {
 #[test]
 fn a_missing_scan_is_refused() {
     let payload = jpeg((32, 32), &subsampled(), &[&[0], &[1]], None);
-    assert!(decode(&payload, &DecodeLimits::default()).is_err());
+    assert!(decode(&payload, &DecodeLimits::default(), Detail::Full).is_err());
 }
 
 #[test]
 fn scans_that_come_again_are_refused() {
     let payload = jpeg((32, 32), &subsampled(), &[&[0], &[1], &[2], &[0]], None);
-    assert!(decode(&payload, &DecodeLimits::default()).unwrap_err().to_string().contains("scans"));
+    assert!(
+        decode(&payload, &DecodeLimits::default(), Detail::Full)
+            .unwrap_err()
+            .to_string()
+            .contains("scans")
+    );
 }
 
 #[test]

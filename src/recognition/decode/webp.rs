@@ -55,7 +55,7 @@ pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, R
     if has_alpha {
         transparency::rgba_to_rgb_in_place(&mut rgb);
     }
-    Ok(Decoded { width, height, rgb, orientation })
+    Ok(Decoded { width, height, rgb, orientation, full_size: (width, height) })
 }
 
 /// Bytes for decoding the one picture of a file, beside the output.

@@ -138,8 +138,8 @@ impl Task for Classify {
                 .into_iter()
                 .map(|id| Label { label: &self.labels[id], id, score: scores[id] })
                 .collect(),
-            width: photo.width,
-            height: photo.height,
+            width: photo.full_width,
+            height: photo.full_height,
         };
         json::text(&classification)
     }
