@@ -12,6 +12,7 @@ mod json;
 mod manifest;
 mod network;
 mod prepare;
+mod reading;
 mod tasks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
