@@ -12,6 +12,7 @@ mod json;
 mod manifest;
 mod network;
 mod prepare;
+mod reading;
 mod tasks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +20,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use decode::{DecodeLimits, Detail};
+use decode::DecodeLimits;
 use engine::Engines;
 pub use error::{LoadError, RecognitionError};
 pub use folder::{Folder, hex};
@@ -115,7 +116,7 @@ impl Recognizer {
             return Err(RecognitionError::Failed("the model is not loaded".to_owned()));
         };
         let start = Instant::now();
-        let photo = decode::decode(payload, limits, Detail::Full)?;
+        let photo = decode::decode(payload, limits, task.detail())?;
         let decoding = start.elapsed();
         scratch.inference = Duration::ZERO;
         let json = task.recognize(&photo, scratch)?;

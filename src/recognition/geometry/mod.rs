@@ -2,12 +2,18 @@
 //! [i, i+1) x [j, j+1), x to the right, y down.
 
 mod nms;
+mod projection;
+mod rectangle;
+mod regions;
 mod similarity;
 mod warp;
 
 pub use nms::non_maximum_suppression;
+pub use projection::Projection;
+pub use rectangle::{TurnedRect, clockwise};
+pub use regions::Map;
 pub use similarity::Similarity;
-pub use warp::sample_at_pixels;
+pub use warp::{Outside, cut_out, sample_at_pixels};
 
 use serde::{Serialize, Serializer};
 
@@ -18,6 +24,13 @@ use super::json::coordinate;
 pub struct Point {
     pub x: f64,
     pub y: f64,
+}
+
+/// Four corners: top left, top right, bottom right, bottom left of what they show.
+pub type Quad = [Point; 4];
+
+pub fn distance(a: Point, b: Point) -> f64 {
+    (a.x - b.x).hypot(a.y - b.y)
 }
 
 /// As `[x,y]`.

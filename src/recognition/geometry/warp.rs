@@ -1,45 +1,83 @@
 //! Cutting a picture out of a photo along any transform.
 
-use super::Point;
+use super::{Point, Projection, distance};
 use crate::recognition::decode::Photo;
 
+/// What lies outside the photo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// The nearest pixel of the photo.
+    Nearest,
+    /// One colour: red, green, blue.
+    Plain([u8; 3]),
+}
+
+/// The most pixels that are cut out: a quad may be much larger than the photo.
+const MOST_PIXELS: f64 = 16e6;
+
 /// A picture of `width` x `height` pixels. `place` says where in the photo, in indices of pixels,
-/// the centre of each of its pixels lies, given by its indices too. Bilinear, black outside: no
-/// smoothing where it scales down.
+/// the centre of each of its pixels lies, given by its indices too. Bilinear, with no smoothing where
+/// it scales down.
 pub fn sample_at_pixels(
     photo: &Photo,
     width: u32,
     height: u32,
+    outside: Outside,
     place: impl Fn(Point) -> Point,
 ) -> Photo {
     let mut rgb = Vec::with_capacity(width as usize * height as usize * 3);
     for row in 0..height {
         for column in 0..width {
             let at = place(Point { x: f64::from(column), y: f64::from(row) });
-            rgb.extend(bilinear(photo, at).map(|sample| sample.round() as u8));
+            rgb.extend(bilinear(photo, at, outside).map(|sample| sample.round_ties_even() as u8));
         }
     }
-    Photo { width, height, rgb }
+    Photo::new(width, height, rgb)
 }
 
-fn bilinear(photo: &Photo, at: Point) -> [f64; 3] {
+fn bilinear(photo: &Photo, at: Point, outside: Outside) -> [f64; 3] {
     let (left, top) = (at.x.floor(), at.y.floor());
     let (right_share, bottom_share) = (at.x - left, at.y - top);
     let mut sum = [0.0; 3];
     for (dx, column_share) in [(0.0, 1.0 - right_share), (1.0, right_share)] {
         for (dy, row_share) in [(0.0, 1.0 - bottom_share), (1.0, bottom_share)] {
-            let (x, y) = (left + dx, top + dy);
-            let inside = x >= 0.0 && y >= 0.0 && x < photo.width.into() && y < photo.height.into();
-            if !inside {
-                continue;
-            }
-            let start = (y as usize * photo.width as usize + x as usize) * 3;
-            for (total, sample) in sum.iter_mut().zip(&photo.rgb[start..start + 3]) {
-                *total += column_share * row_share * f64::from(*sample);
+            let pixel = pixel(photo, left + dx, top + dy, outside);
+            for (total, sample) in sum.iter_mut().zip(pixel) {
+                *total += column_share * row_share * f64::from(sample);
             }
         }
     }
     sum
+}
+
+fn pixel(photo: &Photo, x: f64, y: f64, outside: Outside) -> [u8; 3] {
+    let (last_x, last_y) = (f64::from(photo.width - 1), f64::from(photo.height - 1));
+    let inside = (0.0..=last_x).contains(&x) && (0.0..=last_y).contains(&y);
+    if let (false, Outside::Plain(colour)) = (inside, outside) {
+        return colour;
+    }
+    let (x, y) = (x.clamp(0.0, last_x) as usize, y.clamp(0.0, last_y) as usize);
+    let start = (y * photo.width as usize + x) * 3;
+    [photo.rgb[start], photo.rgb[start + 1], photo.rgb[start + 2]]
+}
+
+/// The four corners (top left, top right, bottom right, bottom left) as an upright picture, by
+/// perspective: as wide and high as the longer of opposite sides. None if they are no convex
+/// quadrangle, or a huge one.
+pub fn cut_out(photo: &Photo, quad: &[Point; 4]) -> Option<Photo> {
+    let [top_left, top_right, bottom_right, bottom_left] = *quad;
+    let width = distance(top_left, top_right).max(distance(bottom_left, bottom_right));
+    let height = distance(top_left, bottom_left).max(distance(top_right, bottom_right));
+    let (width, height) = (width.floor().max(1.0), height.floor().max(1.0));
+    let projection = Projection::of_rectangle(width, height, quad)?;
+    if width * height > MOST_PIXELS {
+        return None;
+    }
+    let place = |at: Point| {
+        let Point { x, y } = projection.apply(Point { x: at.x + 0.5, y: at.y + 0.5 });
+        Point { x: x - 0.5, y: y - 0.5 }
+    };
+    Some(sample_at_pixels(photo, width as u32, height as u32, Outside::Nearest, place))
 }
 
 #[cfg(test)]
@@ -47,16 +85,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_lie_between_their_pixels_and_black_outside() {
-        let photo = Photo { width: 2, height: 1, rgb: vec![100, 0, 0, 200, 0, 0] };
-        let shifted = |by: f64| {
-            let picture = sample_at_pixels(&photo, 2, 1, |at| Point { x: at.x + by, y: at.y });
+    fn samples_lie_between_their_pixels_and_the_ground_is_outside() {
+        let photo = Photo::new(2, 1, vec![100, 0, 0, 200, 0, 0]);
+        let shifted = |by: f64, outside| {
+            let place = |at: Point| Point { x: at.x + by, y: at.y };
+            let picture = sample_at_pixels(&photo, 2, 1, outside, place);
             [picture.rgb[0], picture.rgb[3]]
         };
-        assert_eq!(shifted(0.0), [100, 200]);
-        assert_eq!(shifted(0.5), [150, 100]);
-        assert_eq!(shifted(-1.0), [0, 100]);
-        assert_eq!(shifted(f64::NAN), [0, 0]);
-        assert_eq!(shifted(f64::INFINITY), [0, 0]);
+        let black = Outside::Plain([0; 3]);
+        assert_eq!(shifted(0.0, black), [100, 200]);
+        assert_eq!(shifted(0.5, black), [150, 100]);
+        assert_eq!(shifted(-1.0, black), [0, 100]);
+        assert_eq!(shifted(0.5, Outside::Nearest), [150, 200]);
+        assert_eq!(shifted(1e300, Outside::Nearest), [200, 200]);
+        for wild in [f64::NAN, f64::INFINITY] {
+            assert_eq!(shifted(wild, black), [0, 0]);
+        }
+    }
+
+    #[test]
+    fn a_quad_becomes_an_upright_picture() {
+        // Rows of 10, 20, 30: turned by a quarter they are columns.
+        let greys = [10, 10, 20, 20, 30, 30];
+        let photo = Photo::new(2, 3, greys.iter().flat_map(|grey| [*grey; 3]).collect());
+        let corner = |x: f64, y: f64| Point { x, y };
+        let quad = [corner(0.0, 3.0), corner(0.0, 0.0), corner(2.0, 0.0), corner(2.0, 3.0)];
+        let picture = cut_out(&photo, &quad).expect("a quadrangle");
+        assert_eq!((picture.width, picture.height), (3, 2));
+        let greys: Vec<u8> = picture.rgb.iter().step_by(3).copied().collect();
+        assert_eq!(greys, [30, 20, 10, 30, 20, 10]);
+        assert!(cut_out(&photo, &[corner(1.0, 1.0); 4]).is_none());
+        assert!(cut_out(&photo, &[corner(f64::NAN, 1.0); 4]).is_none());
     }
 }

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Body, Task, TaskKind};
-use crate::recognition::decode::Photo;
+use crate::recognition::decode::{Detail, Photo};
 use crate::recognition::engine::Output;
 use crate::recognition::error::{LoadError, RecognitionError};
 use crate::recognition::json;
 use crate::recognition::manifest::{Graph, LabelList};
 use crate::recognition::network::{Loading, Network};
-use crate::recognition::prepare::Scratch;
+use crate::recognition::prepare::{Scratch, detail};
 
 const DEFAULT_TOP: usize = 5;
 
@@ -142,6 +142,10 @@ impl Task for Classify {
             height: photo.full_height,
         };
         json::text(&classification)
+    }
+
+    fn detail(&self) -> Detail {
+        detail(&self.network.input)
     }
 }
 

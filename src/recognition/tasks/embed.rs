@@ -4,12 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Body, Task, TaskKind};
-use crate::recognition::decode::Photo;
+use crate::recognition::decode::{Detail, Photo};
 use crate::recognition::error::{LoadError, RecognitionError};
 use crate::recognition::json;
 use crate::recognition::manifest::Graph;
 use crate::recognition::network::{Loading, Network};
-use crate::recognition::prepare::Scratch;
+use crate::recognition::prepare::{Scratch, detail};
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -64,8 +64,12 @@ impl Task for Embed {
             task: Embed::NAME,
             dimensions: embedding.len(),
             embedding,
-            width: photo.width,
-            height: photo.height,
+            width: photo.full_width,
+            height: photo.full_height,
         })
+    }
+
+    fn detail(&self) -> Detail {
+        detail(&self.network.input)
     }
 }

@@ -8,7 +8,7 @@ use crate::recognition::decode::Photo;
 use crate::recognition::engine::Output;
 use crate::recognition::error::{LoadError, RecognitionError};
 use crate::recognition::geometry::{
-    Point, Rect, Similarity, non_maximum_suppression, sample_at_pixels,
+    Outside, Point, Rect, Similarity, non_maximum_suppression, sample_at_pixels,
 };
 use crate::recognition::json;
 use crate::recognition::manifest::{Graph, check_shares};
@@ -144,7 +144,7 @@ impl Task for Faces {
     }
 
     fn try_out(&self, scratch: &mut Scratch) -> Result<(), RecognitionError> {
-        let grey = Photo { width: 112, height: 112, rgb: vec![127; 112 * 112 * 3] };
+        let grey = Photo::new(112, 112, vec![127; 112 * 112 * 3]);
         self.detect(&grey, scratch)?;
         let landmarks = self.rules.template.map(|[x, y]| Point { x, y });
         self.embed(&grey, &landmarks, scratch).map(drop)
@@ -234,7 +234,9 @@ impl Faces {
         })?;
         let to_photo = similarity.inverse();
         let (width, height) = (embedder.input.width, embedder.input.height);
-        let aligned = sample_at_pixels(photo, width, height, |point| to_photo.apply(point));
+        let aligned = sample_at_pixels(photo, width, height, Outside::Plain([0; 3]), |point| {
+            to_photo.apply(point)
+        });
         embedder.embedding(&aligned, scratch)
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::decode::Photo;
+use super::decode::{Detail, Photo};
 use super::engine::Engines;
 use super::error::{LoadError, RecognitionError};
 use super::folder::{Folder, hex};
@@ -57,10 +57,16 @@ pub trait Task: Send + Sync {
     /// The JSON text of the photo's result (DESIGN: fixed key order, no spaces, never NaN).
     fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError>;
 
+    /// How much of a photo's detail it uses. A photo may come decoded at a reduced size that keeps
+    /// this; what a result says is about the photo in full.
+    fn detail(&self) -> Detail {
+        Detail::Full
+    }
+
     /// Runs every graph once, so that one that cannot run, or whose output does not fit, is refused
     /// when it is loaded and not at the first photo.
     fn try_out(&self, scratch: &mut Scratch) -> Result<(), RecognitionError> {
-        let grey = Photo { width: 8, height: 8, rgb: vec![127; 8 * 8 * 3] };
+        let grey = Photo::new(8, 8, vec![127; 8 * 8 * 3]);
         self.recognize(&grey, scratch).map(drop)
     }
 }

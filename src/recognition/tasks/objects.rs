@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Body, Task, TaskKind};
-use crate::recognition::decode::Photo;
+use crate::recognition::decode::{Detail, Photo};
 use crate::recognition::engine::Output;
 use crate::recognition::error::{LoadError, RecognitionError};
 use crate::recognition::geometry::{Point, Rect, non_maximum_suppression};
 use crate::recognition::json;
 use crate::recognition::manifest::{Graph, Input, LabelList, check_shares};
 use crate::recognition::network::{Loading, Network};
-use crate::recognition::prepare::Scratch;
+use crate::recognition::prepare::{Scratch, detail};
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -149,14 +149,20 @@ impl Task for Objects {
             label: &self.labels[candidate.label],
             id: candidate.label,
             score: candidate.score as f32,
-            place: placement.rect_in_photo(candidate.place).clipped(photo.width, photo.height),
+            place: placement
+                .rect_in_photo(candidate.place)
+                .clipped(photo.full_width, photo.full_height),
         });
         json::text(&Detections {
             task: Objects::NAME,
             objects: objects.collect(),
-            width: photo.width,
-            height: photo.height,
+            width: photo.full_width,
+            height: photo.full_height,
         })
+    }
+
+    fn detail(&self) -> Detail {
+        detail(&self.network.input)
     }
 }
 

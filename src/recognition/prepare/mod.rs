@@ -1,16 +1,18 @@
 //! From a photo to the tensor that a graph takes: resize, crop, normalise.
 
-use std::fmt::Display;
-use std::ops::Range;
+mod normalise;
+mod resize;
+
 use std::time::Duration;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::Resizer;
 
-use super::decode::Photo;
+use super::decode::{Detail, Photo};
 use super::error::RecognitionError;
 use super::geometry::{Point, Rect};
-use super::manifest::{Colour, Input, Layout, Position, Resize, Rounding};
+use super::manifest::{Input, Position, Resize, Rounding};
+use normalise::normalise;
+use resize::{Crop, resize};
 
 /// The buffers of one worker, kept from photo to photo.
 #[derive(Default)]
@@ -25,7 +27,7 @@ pub struct Scratch {
     pub(super) inference: Duration,
 }
 
-/// Where the photo's pixels are in the input: at `photo * scale + left`, and so on.
+/// Where the photo is in the input: what is at `x` in the photo in full is at `x * scale_x + left`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Placement {
     pub scale_x: f64,
@@ -63,7 +65,7 @@ pub fn prepare(
         }
         Resize::Letterbox { fill, position, rounding } => {
             let fit = Fit::new(photo, input, position, rounding);
-            resize(photo, &whole(photo), fit.width, fit.height, scratch)?;
+            resize(photo, &Crop::whole(photo), fit.width, fit.height, scratch)?;
             fit.put_on_ground(input, fill, scratch);
             fit.placement()
         }
@@ -72,20 +74,44 @@ pub fn prepare(
             Placement { scale_x: 1.0, scale_y: 1.0, left: 0.0, top: 0.0 }
         }
     };
-    normalise(&scratch.resized, input, &mut scratch.input);
-    Ok(placement)
+    normalise(&scratch.resized, width, width, input, &mut scratch.input);
+    Ok(Placement {
+        scale_x: placement.scale_x * f64::from(photo.width) / f64::from(photo.full_width),
+        scale_y: placement.scale_y * f64::from(photo.height) / f64::from(photo.full_height),
+        ..placement
+    })
 }
 
-/// A part of the photo, in the photo's own pixels.
-struct Crop {
-    left: f64,
-    top: f64,
-    width: f64,
-    height: f64,
+/// How much of a photo's detail the preparation uses: twice the pixels that it makes. With less the
+/// scores begin to move.
+pub fn detail(input: &Input) -> Detail {
+    const MARGIN: u32 = 2;
+    match input.resize {
+        Resize::ShortSide { size } => Detail::ShortSide(MARGIN * size),
+        Resize::Stretch { width, height } => Detail::ShortSide(MARGIN * width.max(height)),
+        Resize::Letterbox { .. } => Detail::LongSide(MARGIN * input.width.max(input.height)),
+        Resize::None => Detail::Full,
+    }
 }
 
-fn whole(photo: &Photo) -> Crop {
-    Crop { left: 0.0, top: 0.0, width: photo.width.into(), height: photo.height.into() }
+/// As `prepare`, for a picture whose size the task has chosen itself: nothing is scaled, and zeros
+/// follow on the right up to `padded_width`.
+pub fn prepare_as_it_is(picture: &Photo, padded_width: u32, input: &Input, scratch: &mut Scratch) {
+    normalise(&picture.rgb, picture.width, padded_width, input, &mut scratch.input);
+}
+
+/// The whole photo scaled to that size.
+pub fn scaled(
+    photo: &Photo,
+    width: u32,
+    height: u32,
+    scratch: &mut Scratch,
+) -> Result<Photo, RecognitionError> {
+    if (photo.width, photo.height) == (width, height) {
+        return Ok(photo.clone());
+    }
+    resize(photo, &Crop::whole(photo), width, height, scratch)?;
+    Ok(Photo::new(width, height, scratch.resized.clone()))
 }
 
 /// The part that ends up in the input. Scaling the whole photo and cropping its centre gives the
@@ -171,115 +197,10 @@ impl Fit {
     }
 }
 
-/// Pixels between the two passes of a resize; a photo that would need more takes them in the other
-/// order, which then needs few.
-const MAX_NARROWED: usize = 16 << 20;
-
-/// Scales a part of the photo to `width` x `height`, which the scratch then holds.
-///
-/// Triangle filter (bilinear, widened when it scales down) on 8-bit samples, rows first and columns
-/// second: the order in which Pillow rounds, so that the samples are those that models are trained
-/// and compared with. (`fast_image_resize` alone does columns first.)
-fn resize(
-    photo: &Photo,
-    crop: &Crop,
-    width: u32,
-    height: u32,
-    scratch: &mut Scratch,
-) -> Result<(), RecognitionError> {
-    let Scratch { resizer, narrowed, resized, .. } = scratch;
-    let rows = rows_under(crop, photo, height);
-    let row_bytes = photo.width as usize * 3;
-    let pixels = &photo.rgb[rows.start * row_bytes..rows.end * row_bytes];
-    let source = Source { pixels, width: photo.width, height: rows.len() as u32 };
-    let top = crop.top - rows.start as f64;
-    if width as usize * rows.len() > MAX_NARROWED {
-        let part = [crop.left, top, crop.width, crop.height];
-        return scale(resizer, source, part, resized, width, height);
-    }
-    let full_height = f64::from(source.height);
-    let part = [crop.left, 0.0, crop.width, full_height];
-    scale(resizer, source, part, narrowed, width, rows.len() as u32)?;
-    let source = Source { pixels: narrowed, width, height: rows.len() as u32 };
-    scale(resizer, source, [0.0, top, f64::from(width), crop.height], resized, width, height)
-}
-
-/// The rows of the photo that the filter reads.
-fn rows_under(crop: &Crop, photo: &Photo, height: u32) -> Range<usize> {
-    let support = (crop.height / f64::from(height)).max(1.0) + 1.0;
-    let last = f64::from(photo.height);
-    let start = (crop.top - support).floor().clamp(0.0, last - 1.0);
-    let end = (crop.top + crop.height + support).ceil().clamp(start + 1.0, last);
-    start as usize..end as usize
-}
-
-/// 8-bit RGB pixels.
-struct Source<'a> {
-    pixels: &'a [u8],
-    width: u32,
-    height: u32,
-}
-
-/// Scales a part (left, top, width, height) of the source to `width` x `height`.
-fn scale(
-    resizer: &mut Resizer,
-    source: Source,
-    [left, top, part_width, part_height]: [f64; 4],
-    target: &mut Vec<u8>,
-    width: u32,
-    height: u32,
-) -> Result<(), RecognitionError> {
-    let failed = |error: &dyn Display| {
-        RecognitionError::Failed(format!("the photo could not be resized: {error}"))
-    };
-    let source = ImageRef::new(source.width, source.height, source.pixels, PixelType::U8x3)
-        .map_err(|error| failed(&error))?;
-    target.resize(width as usize * height as usize * 3, 0);
-    let mut target = Image::from_slice_u8(width, height, target, PixelType::U8x3)
-        .map_err(|error| failed(&error))?;
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .crop(left, top, part_width, part_height);
-    resizer.resize(&source, &mut target, &options).map_err(|error| failed(&error))
-}
-
-/// One pass over the pixels: `(sample / divide_by - mean) / std` as one multiplication and one
-/// addition.
-fn normalise(rgb: &[u8], input: &Input, tensor: &mut Vec<f32>) {
-    let pixels = rgb.len() / 3;
-    let factor = input.std.map(|std| 1.0 / (std * input.divide_by));
-    let offset = [0, 1, 2].map(|channel| -input.mean[channel] / input.std[channel]);
-    let source_channel = match input.colour {
-        Colour::Rgb => [0, 1, 2],
-        Colour::Bgr => [2, 1, 0],
-    };
-    tensor.resize(pixels * 3, 0.0);
-    match input.layout {
-        Layout::Nchw => {
-            let (first, rest) = tensor.split_at_mut(pixels);
-            let (second, third) = rest.split_at_mut(pixels);
-            let planes = first.iter_mut().zip(second).zip(third);
-            for (((a, b), c), pixel) in planes.zip(rgb.chunks_exact(3)) {
-                let [x, y, z] = source_channel.map(|channel| f32::from(pixel[channel]));
-                *a = x * factor[0] + offset[0];
-                *b = y * factor[1] + offset[1];
-                *c = z * factor[2] + offset[2];
-            }
-        }
-        Layout::Nhwc => {
-            for (values, pixel) in tensor.chunks_exact_mut(3).zip(rgb.chunks_exact(3)) {
-                for channel in 0..3 {
-                    let sample = f32::from(pixel[source_channel[channel]]);
-                    values[channel] = sample * factor[channel] + offset[channel];
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recognition::manifest::{Colour, Layout};
 
     fn input(layout: Layout, colour: Colour) -> Input {
         Input {
@@ -318,6 +239,17 @@ mod tests {
     }
 
     #[test]
+    fn zeros_follow_a_narrow_picture() {
+        let picture = Photo::new(1, 2, vec![20, 0, 0, 30, 0, 0]);
+        let input = input(Layout::Nchw, Colour::Rgb);
+        let mut scratch = Scratch::default();
+        scratch.input = vec![9.0; 100];
+        prepare_as_it_is(&picture, 3, &input, &mut scratch);
+        assert_near(&scratch.input[..6], &[1.0, 0.0, 0.0, 2.0, 0.0, 0.0]);
+        assert_eq!(scratch.input.len(), 18);
+    }
+
+    #[test]
     fn the_crop_is_the_centre_of_the_scaled_photo() {
         let photo = Photo::new(800, 600, Vec::new());
         let mut input = input(Layout::Nchw, Colour::Rgb);
@@ -336,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_letterbox_holds_the_whole_photo_on_its_ground() {
-        let photo = Photo { width: 5, height: 2, rgb: vec![200; 30] };
+        let photo = Photo::new(5, 2, vec![200; 30]);
         let mut input = input(Layout::Nchw, Colour::Rgb);
         (input.width, input.height) = (10, 6);
         (input.divide_by, input.mean, input.std) = (1.0, [0.0; 3], [1.0; 3]);
@@ -352,19 +284,6 @@ mod tests {
         };
         assert_eq!(rows(Position::TopLeft, Rounding::Down), [0, 1, 2, 3]);
         assert_eq!(rows(Position::Centre, Rounding::Nearest), [1, 2, 3, 4]);
-    }
-
-    #[test]
-    fn only_the_rows_that_are_read_are_scaled() {
-        let mut input = input(Layout::Nchw, Colour::Rgb);
-        (input.width, input.height) = (224, 224);
-        input.resize = Resize::ShortSide { size: 256 };
-        let photo = Photo::new(600, 2000, Vec::new());
-        let (crop, _) = crop(&photo, &input);
-        let rows = rows_under(&crop, &photo, 224);
-        assert!(rows.start as f64 <= crop.top - crop.height / 224.0);
-        assert!(rows.end as f64 >= crop.top + crop.height * 225.0 / 224.0);
-        assert!(rows.len() < 600);
     }
 
     #[test]
@@ -387,7 +306,7 @@ mod tests {
                 let (tensor, plane) = (&scratch.input, 224 * 224);
                 assert_eq!(tensor.len(), 3 * plane);
                 assert!(tensor[..plane].iter().all(|value| (value - tensor[0]).abs() < 1e-5));
-                assert!(scratch.narrowed.len() <= MAX_NARROWED * 3);
+                assert!(scratch.narrowed.len() <= resize::MAX_NARROWED * 3);
             }
         }
     }
