@@ -42,8 +42,9 @@ pub fn set_nice(nice: i32) -> io::Result<()> {
 }
 
 /// Has the system's allocator keep what a worker frees, up to some megabytes a thread: it would give
-/// the buffers of every photo back to the system and take them anew, a page fault for each 4 KB. (The
-/// server's own data is not concerned: it has another allocator.)
+/// the buffers of every photo back to the system and take them anew, a page fault for each 4 KB. The
+/// server's own data is not concerned: it has jemalloc. (Where jemalloc is a shared library, as with
+/// Debian's server, it is ours too, and this does nothing.)
 #[cfg(target_env = "gnu")]
 pub fn keep_freed_memory() {
     const MAPPED_FROM: libc::c_int = 16 << 20;

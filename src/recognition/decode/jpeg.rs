@@ -19,6 +19,7 @@ const SMALL_BUFFERS: u64 = 1024 * 1024;
 /// The most pixels over all scans. A scan of a large picture takes up to 40 ms: this is about two
 /// seconds, and 30 scans of the largest picture, where encoders write about ten.
 const MAX_PIXELS_OF_SCANS: u64 = 1_500_000_000;
+const GREY: u8 = 128;
 const BYTES_OF_SAMPLE: u64 = 2;
 const BYTES_OF_MESSAGE: u64 = 256;
 
@@ -139,7 +140,9 @@ fn decode_with_zune(bytes: &[u8], width: u32, height: u32) -> Result<Vec<u8>, Re
         .jpeg_set_max_scans(MAX_SCANS)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let mut rgb = vec![0; width as usize * height as usize * 3];
+    // Not zeros: jemalloc, which Debian's server makes the allocator of all its modules, gets large
+    // zeroed memory by giving pages back to the system, and each costs a page fault.
+    let mut rgb = vec![GREY; width as usize * height as usize * 3];
     decoder.decode_into(&mut rgb).map_err(|error| describe(&error))?;
     Ok(rgb)
 }
