@@ -1,6 +1,7 @@
-//! Tasks: what a model is for. Each is one file that declares the task's part of the manifest and
+//! Tasks: what a model is for. Each is one file, or folder, that declares the task's part of the manifest and
 //! turns raw outputs into a result. A new task is a new file and a line in [`load`].
 
+mod barcodes;
 mod classify;
 
 use serde::Serialize;
@@ -33,9 +34,11 @@ pub struct Loaded {
 pub fn load(folder: &Folder, engines: &Engines) -> Result<Loaded, LoadError> {
     let manifest = folder.manifest()?;
     match manifest.task.as_str() {
+        barcodes::NAME => barcodes::load(manifest),
         classify::NAME => classify::load(folder, manifest, engines),
         other => Err(LoadError(format!(
-            "model.toml: unknown task `{other}`; known is `{}`",
+            "model.toml: unknown task `{other}`; known are `{}`, `{}`",
+            barcodes::NAME,
             classify::NAME
         ))),
     }

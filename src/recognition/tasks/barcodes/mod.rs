@@ -1,0 +1,164 @@
+//! `barcodes`: what linear and matrix codes in the picture say, and which of them are ISBNs. There
+//! is no graph: `rxing` reads matrix codes and the stretches of lines that [`linear`] finds, and
+//! [`ean`] the codes on goods and books.
+//!
+//! A picture is first looked through quickly. Where that leaves nothing unread, it is all: what is
+//! sharp enough to be read at once is mostly all that there is. Else more directions, sizes and
+//! thresholds follow. The work depends on the picture's size and never on a clock, so that the same
+//! picture always gives the same result.
+
+mod codes;
+mod ean;
+mod edges;
+mod gray;
+mod linear;
+mod matrix;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Loaded, Task, version};
+use crate::recognition::decode::Photo;
+use crate::recognition::error::{LoadError, RecognitionError};
+use crate::recognition::manifest::Manifest;
+use crate::recognition::prepare::Scratch;
+use codes::{Code, Format};
+use gray::Gray;
+use linear::{Pass, Seen};
+use matrix::Threshold;
+
+pub const NAME: &str = "barcodes";
+
+/// Raised whenever the same picture gives another result.
+const REVISION: u32 = 1;
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct BarcodesManifest {
+    /// The formats that are looked for; others are not told.
+    formats: Vec<Format>,
+}
+
+struct Barcodes {
+    formats: Vec<Format>,
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    task: &'static str,
+    barcodes: Vec<Barcode<'a>>,
+    width: u32,
+    height: u32,
+}
+
+#[derive(Serialize)]
+struct Barcode<'a> {
+    format: Format,
+    text: &'a str,
+    corners: [[f64; 2]; 4],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    isbn: Option<&'a str>,
+}
+
+impl Barcode<'_> {
+    fn of(code: &Code) -> Barcode<'_> {
+        let corners = code.corners.map(|corner| [corner.x, corner.y].map(coordinate));
+        Barcode { format: code.format, text: &code.text, corners, isbn: code.isbn() }
+    }
+}
+
+pub fn load(manifest: Manifest) -> Result<Loaded, LoadError> {
+    let manifest: BarcodesManifest = manifest.body()?;
+    if manifest.formats.is_empty() {
+        return Err(LoadError("model.toml: formats must name at least one format".to_owned()));
+    }
+    let version = version(NAME, REVISION, &manifest, &[])?;
+    let task = Box::new(Barcodes { formats: manifest.formats });
+    Ok(Loaded { task, name: NAME, version, engine: "none", files: Vec::new(), memory: 0 })
+}
+
+impl Task for Barcodes {
+    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError> {
+        let start = std::time::Instant::now();
+        let codes = read(photo, &self.formats);
+        scratch.inference += start.elapsed();
+        let found = Found {
+            task: NAME,
+            barcodes: codes.iter().map(Barcode::of).collect(),
+            width: photo.width,
+            height: photo.height,
+        };
+        serde_json::to_string(&found).map_err(|error| RecognitionError::Failed(error.to_string()))
+    }
+}
+
+/// Coordinates have two decimals.
+fn coordinate(value: f32) -> f64 {
+    (f64::from(value) * 100.0).round() / 100.0
+}
+
+/// A picture of more pixels is halved for the quick look, and until it has not more than
+/// [`MOST_PIXELS`] for the thorough one.
+const QUICK_PIXELS: usize = 1_600_000;
+const MOST_PIXELS: usize = 4 * QUICK_PIXELS;
+/// A picture of less is doubled for the thorough look at matrix codes.
+const FEW_PIXELS: usize = 400_000;
+
+/// Degrees. A linear code is read up to about 30 beside its own direction, a low one less.
+const STRAIGHT: [f32; 4] = [0.0, 90.0, 45.0, 135.0];
+const BETWEEN: [f32; 4] = [22.5, 67.5, 112.5, 157.5];
+
+/// All codes of the picture, in reading order.
+fn read(photo: &Photo, formats: &[Format]) -> Vec<Code> {
+    let wants = |format| formats.contains(&format);
+    let mut large = Gray::of(photo);
+    while large.pixels.len() > MOST_PIXELS {
+        large = large.halved();
+    }
+    let reduced = (large.pixels.len() > QUICK_PIXELS).then(|| large.halved());
+    let gray = reduced.as_ref().unwrap_or(&large);
+
+    let mut seen = Seen::default();
+    let mut look = |gray: &Gray, angles: &[f32], thickness: usize, share: f32| {
+        for &angle in angles {
+            linear::scan(gray, Pass { angle, thickness, share }, wants, &mut seen);
+        }
+        codes::agree(&seen)
+    };
+    let mut matrix_codes = matrix::scan(gray, Threshold::Local, wants);
+    let mut linear_codes = look(gray, &STRAIGHT, 2, 0.2);
+
+    if linear_codes.has_doubt || linear_codes.codes.is_empty() && matrix_codes.is_empty() {
+        look(gray, &BETWEEN, 2, 0.2);
+        linear_codes = look(gray, &STRAIGHT, 4, 0.12);
+        if linear_codes.has_doubt || linear_codes.codes.is_empty() {
+            let small = gray.halved();
+            look(&small, &STRAIGHT, 1, 0.12);
+            linear_codes = look(&small, &BETWEEN, 1, 0.12);
+        }
+        if reduced.is_some() && (linear_codes.has_doubt || linear_codes.codes.is_empty()) {
+            linear_codes = look(&large, &STRAIGHT, 2, 0.2);
+        }
+    }
+    if linear_codes.codes.is_empty() && matrix_codes.is_empty() {
+        matrix_codes = again(gray, &large, reduced.is_some(), wants);
+    }
+    codes::in_reading_order(codes::settle([matrix_codes, linear_codes.codes].concat()))
+}
+
+/// Looks for matrix codes with other thresholds and sizes, until there is one.
+fn again(gray: &Gray, large: &Gray, is_reduced: bool, wants: impl Fn(Format) -> bool) -> Vec<Code> {
+    let mut found = matrix::scan(gray, Threshold::Global, &wants);
+    if found.is_empty() && gray.pixels.len() < FEW_PIXELS {
+        found = matrix::scan(&gray.doubled(), Threshold::Local, &wants);
+    }
+    if found.is_empty() {
+        found = matrix::scan(&gray.halved(), Threshold::Local, &wants);
+    }
+    if found.is_empty() && is_reduced {
+        found = matrix::scan(large, Threshold::Local, &wants);
+    }
+    found
+}
