@@ -110,6 +110,15 @@ impl Code {
         is_inside(self.centre(), &other.corners) || is_inside(other.centre(), &self.corners)
     }
 
+    /// The code if its format is wanted. A UPC-A is an EAN-13 that begins with 0.
+    pub fn if_wanted(mut self, wants: impl Fn(Format) -> bool) -> Option<Code> {
+        if self.format == Format::UpcA && !wants(Format::UpcA) {
+            self.format = Format::Ean13;
+            self.text.insert(0, '0');
+        }
+        wants(self.format).then_some(self)
+    }
+
     /// The ISBN that the code says: an EAN-13 of the prefixes for books with a right check digit.
     pub fn isbn(&self) -> Option<&str> {
         let digits: Vec<u8> = self.text.bytes().map(|byte| byte.wrapping_sub(b'0')).collect();

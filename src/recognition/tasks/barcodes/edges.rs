@@ -70,6 +70,27 @@ pub fn find(values: &[f32], share: f32, edges: &mut Edges) {
     }
 }
 
+/// How much of the difference to its surroundings is added to a value.
+const SHARPENING: f32 = 1.5;
+
+/// Unsharp mask: moves each value away from the mean of `radius` samples to either side.
+pub fn sharpen(values: &mut [f32], radius: usize) {
+    if radius == 0 {
+        return;
+    }
+    let mut sums = Vec::with_capacity(values.len() + 1);
+    sums.push(0.0);
+    for value in &*values {
+        sums.push(sums[sums.len() - 1] + f64::from(*value));
+    }
+    let count = values.len();
+    for (index, value) in values.iter_mut().enumerate() {
+        let (from, to) = (index.saturating_sub(radius), (index + radius + 1).min(count));
+        let mean = (sums[to] - sums[from]) / (to - from) as f64;
+        *value += SHARPENING * (*value - mean as f32);
+    }
+}
+
 /// Of each block the least change that counts.
 fn least_steps(values: &[f32], share: f32) -> Vec<f32> {
     let ranges: Vec<(f32, f32)> = values

@@ -23,6 +23,8 @@ pub struct Pass {
     pub thickness: usize,
     /// How much of the contrast around it a change must be to count.
     pub share: f32,
+    /// Samples to either side that the line is sharpened against, 0 for not at all.
+    pub sharpening: usize,
 }
 
 /// What lines say.
@@ -52,6 +54,7 @@ pub fn scan(gray: &Gray, pass: Pass, wants: impl Fn(Format) -> bool, seen: &mut 
             continue;
         }
         gray.sample(&line, pass.thickness, &mut values);
+        edges::sharpen(&mut values, pass.sharpening);
         edges::find(&values, pass.share, &mut edges);
         let length = (line.samples - 1) as f32;
         for is_backwards in [false, true] {
@@ -98,10 +101,24 @@ fn others(
             BarcodeFormat::ITF => Format::Itf,
             _ => continue,
         };
-        if wants(format) {
+        if wants(format) && has_all_runs(format, result.getText(), last - first) {
             let (from, to) = (place(edges.at[first]), place(edges.at[last]));
             found.push(Reading { format, text: result.getText().to_owned(), from, to });
         }
+    }
+}
+
+/// Whether a text accounts for all the runs of a stretch: a reader may stop at something inside that
+/// looks like an end.
+fn has_all_runs(format: Format, text: &str, runs: usize) -> bool {
+    let characters = text.chars().count();
+    match format {
+        // Start, then five runs a digit, then the end.
+        Format::Itf => runs == 4 + 5 * characters + 3,
+        // Nine runs and a gap a character, start and end among them.
+        Format::Code39 => runs == 10 * (characters + 2) - 1,
+        // Code 128 has a check symbol.
+        _ => true,
     }
 }
 

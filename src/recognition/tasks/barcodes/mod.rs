@@ -24,7 +24,7 @@ use crate::recognition::decode::Photo;
 use crate::recognition::error::{LoadError, RecognitionError};
 use crate::recognition::manifest::Manifest;
 use crate::recognition::prepare::Scratch;
-use codes::{Code, Format};
+use codes::{Agreed, Code, Format};
 use gray::Gray;
 use linear::{Pass, Seen};
 use matrix::Threshold;
@@ -120,32 +120,41 @@ fn read(photo: &Photo, formats: &[Format]) -> Vec<Code> {
     let reduced = (large.pixels.len() > QUICK_PIXELS).then(|| large.halved());
     let gray = reduced.as_ref().unwrap_or(&large);
 
+    let mut matrix_codes = matrix::scan(gray, Threshold::Local, wants);
     let mut seen = Seen::default();
-    let mut look = |gray: &Gray, angles: &[f32], thickness: usize, share: f32| {
+    let mut look = |gray: &Gray, angles: &[f32], thickness, share, sharpening| {
         for &angle in angles {
-            linear::scan(gray, Pass { angle, thickness, share }, wants, &mut seen);
+            linear::scan(gray, Pass { angle, thickness, share, sharpening }, wants, &mut seen);
         }
         codes::agree(&seen)
     };
-    let mut matrix_codes = matrix::scan(gray, Threshold::Local, wants);
-    let mut linear_codes = look(gray, &STRAIGHT, 2, 0.2);
-
-    if linear_codes.has_doubt || linear_codes.codes.is_empty() && matrix_codes.is_empty() {
-        look(gray, &BETWEEN, 2, 0.2);
-        linear_codes = look(gray, &STRAIGHT, 4, 0.12);
-        if linear_codes.has_doubt || linear_codes.codes.is_empty() {
-            let small = gray.halved();
-            look(&small, &STRAIGHT, 1, 0.12);
-            linear_codes = look(&small, &BETWEEN, 1, 0.12);
+    let mut lines = look(gray, &STRAIGHT, 2, 0.2, 0);
+    // A matrix code alone is no reason to look harder for linear ones; a place that looks like one is.
+    let is_done = |lines: &Agreed| !lines.has_doubt && !lines.codes.is_empty();
+    if lines.has_doubt || lines.codes.is_empty() && matrix_codes.is_empty() {
+        look(gray, &BETWEEN, 2, 0.2, 0);
+        lines = look(gray, &STRAIGHT, 4, 0.12, 0);
+        for sharpening in [3, 6] {
+            if !is_done(&lines) {
+                look(gray, &STRAIGHT, 3, 0.2, sharpening);
+                lines = look(gray, &BETWEEN, 3, 0.2, sharpening);
+            }
         }
-        if reduced.is_some() && (linear_codes.has_doubt || linear_codes.codes.is_empty()) {
-            linear_codes = look(&large, &STRAIGHT, 2, 0.2);
+        if !is_done(&lines) {
+            let small = gray.halved();
+            look(&small, &STRAIGHT, 1, 0.12, 0);
+            lines = look(&small, &BETWEEN, 1, 0.12, 0);
+        }
+        if !is_done(&lines) && reduced.is_some() {
+            lines = look(&large, &STRAIGHT, 2, 0.2, 0);
         }
     }
-    if linear_codes.codes.is_empty() && matrix_codes.is_empty() {
+    if lines.codes.is_empty() && matrix_codes.is_empty() {
         matrix_codes = again(gray, &large, reduced.is_some(), wants);
     }
-    codes::in_reading_order(codes::settle([matrix_codes, linear_codes.codes].concat()))
+    let codes = codes::settle([matrix_codes, lines.codes].concat());
+    let codes = codes.into_iter().filter_map(|code| code.if_wanted(wants)).collect();
+    codes::in_reading_order(codes)
 }
 
 /// Looks for matrix codes with other thresholds and sizes, until there is one.
