@@ -13,7 +13,7 @@ impl Edges {
     /// The same line seen from its other end.
     pub fn reverse(&mut self, length: f32) {
         // The light ends where it began: an even number of edges starts and ends alike.
-        self.first_is_dark = self.first_is_dark == (self.at.len() % 2 == 0);
+        self.first_is_dark = self.first_is_dark == self.at.len().is_multiple_of(2);
         self.at.reverse();
         self.at.iter_mut().for_each(|at| *at = length - *at);
     }

@@ -9,8 +9,8 @@ use rxing::common::{
 };
 use rxing::datamatrix::DataMatrixReader;
 use rxing::multi::MultipleBarcodeReader;
-use rxing::qrcode::QRCodeReader;
 use rxing::qrcode::cpp_port::QrReader;
+use rxing::qrcode::cpp_port::detector::FindFinderPatterns;
 use rxing::{
     BarcodeFormat, Binarizer, BinaryBitmap, DecodeHints, Luma8LuminanceSource, Luma8Source,
     RXingResult, Reader,
@@ -32,6 +32,9 @@ pub enum Threshold {
 const LEAST_SIDE: usize = 10;
 /// Most Data Matrix codes of a picture: each takes a search of its own.
 const MOST_DATA_MATRIX: usize = 12;
+
+/// More finder patterns, of which a QR code has three, are no codes but a picture made to take long.
+const MOST_FINDERS: usize = 400;
 
 /// Looks for codes of the wanted formats.
 pub fn scan(gray: &Gray, threshold: Threshold, wants: impl Fn(Format) -> bool) -> Vec<Code> {
@@ -64,19 +67,17 @@ fn guarded<T>(search: impl FnOnce() -> Option<T>) -> Option<T> {
     catch_unwind(AssertUnwindSafe(search)).ok().flatten()
 }
 
+/// Only by the port of zxing-cpp's detector: ZXing's older one compares every three finder patterns,
+/// so that a picture full of them takes minutes.
 fn qr_codes(gray: &Gray, black: &BitMatrix) -> Vec<Code> {
     let hints = hints(BarcodeFormat::QR_CODE);
-    let several = guarded(|| QrReader.decode_multiple_with_hints(&mut bitmap(black), &hints).ok());
-    let several = several.unwrap_or_default();
-    if !several.is_empty() {
-        return several
-            .iter()
-            .filter_map(|result| code(gray, Format::QRCode, result, false))
-            .collect();
+    let finders = guarded(|| Some(FindFinderPatterns(black, true, 0).len()));
+    if finders.is_none_or(|finders| finders > MOST_FINDERS) {
+        return Vec::new();
     }
-    // ZXing's older detector finds some that the port of zxing-cpp's does not.
-    let one = guarded(|| QRCodeReader.decode_with_hints(&mut bitmap(black), &hints).ok());
-    one.and_then(|result| code(gray, Format::QRCode, &result, true)).into_iter().collect()
+    let results = guarded(|| QrReader.decode_multiple_with_hints(&mut bitmap(black), &hints).ok());
+    let results = results.unwrap_or_default();
+    results.iter().filter_map(|result| code(gray, Format::QRCode, result)).collect()
 }
 
 /// The reader gives one code at a time: what is read is wiped out, and it looks again.
@@ -98,7 +99,7 @@ fn data_matrices(gray: &Gray, mut black: BitMatrix) -> Vec<Code> {
                 black.unset(x, y);
             }
         }
-        let Some(code) = code(gray, Format::DataMatrix, &result, false) else { break };
+        let Some(code) = code(gray, Format::DataMatrix, &result) else { break };
         found.push(code);
     }
     found
@@ -112,21 +113,14 @@ fn hints(format: BarcodeFormat) -> DecodeHints {
     }
 }
 
-/// A result in pixels of the photo. The readers give the four corners from the top left clockwise;
-/// ZXing's older QR detector the centres of the finder patterns, from the bottom left clockwise.
-fn code(gray: &Gray, format: Format, result: &RXingResult, is_finders: bool) -> Option<Code> {
+/// A result in pixels of the photo. The readers give the corners from the top left clockwise.
+fn code(gray: &Gray, format: Format, result: &RXingResult) -> Option<Code> {
     let point = |point: &rxing::Point| {
         let is_somewhere = point.x.is_finite() && point.y.is_finite();
         is_somewhere.then(|| gray.in_photo(Point { x: point.x - 0.5, y: point.y - 0.5 }))
     };
     let points: Vec<Point> = result.getPoints().iter().map(point).collect::<Option<_>>()?;
-    let corners = match points[..] {
-        [bottom_left, top_left, top_right, ..] if is_finders => {
-            [top_left, top_right, top_right + bottom_left - top_left, bottom_left]
-        }
-        [a, b, c, d, ..] => [a, b, c, d],
-        _ => return None,
-    };
+    let corners = *points.first_chunk::<4>()?;
     Some(Code::new(format, result.getText().to_owned(), corners))
 }
 

@@ -215,6 +215,16 @@ fn pictures_without_codes_and_of_hostile_shapes_give_nothing_in_bounded_time() {
     for y in 0..2000 {
         (0..3000).filter(|x| x % 4 < 2).for_each(|x| set(&mut stripes, x, y, 0));
     }
+    // Nothing but finder patterns of QR codes.
+    let mut finders = sheet(1440, 900);
+    for y in 0..900 {
+        for x in 0..1440 {
+            let ring = u32::abs_diff(x / 2 % 9, 4).max(u32::abs_diff(y / 2 % 9, 4));
+            if matches!(ring, 0 | 1 | 3) {
+                set(&mut finders, x, y, 0);
+            }
+        }
+    }
     let pictures = [
         sheet(1, 1),
         sheet(8, 8),
@@ -223,6 +233,7 @@ fn pictures_without_codes_and_of_hostile_shapes_give_nothing_in_bounded_time() {
         sheet(7000, 7000),
         noise,
         stripes,
+        finders,
     ];
     for photo in pictures {
         let start = Instant::now();
