@@ -1,6 +1,7 @@
-//! Tasks: what a model is for. Each is one file that declares the task's part of the manifest and
+//! Tasks: what a model is for. Each is one file, or one folder, that declares the task's part of the manifest and
 //! turns a photo into a result. A new task is a new file and a line in [`open`].
 
+mod barcodes;
 mod classify;
 mod embed;
 mod faces;
@@ -17,6 +18,7 @@ use super::folder::{Folder, hex};
 use super::manifest::{Graph, Manifest};
 use super::network::Loading;
 use super::prepare::Scratch;
+use barcodes::Barcodes;
 use classify::Classify;
 use embed::Embed;
 use faces::Faces;
@@ -96,16 +98,16 @@ pub struct Loaded {
 pub fn open(folder: &Folder) -> Result<Opened, LoadError> {
     let manifest = folder.manifest()?;
     match manifest.task.as_str() {
+        Barcodes::NAME => open_as::<Barcodes>(folder, manifest),
         Classify::NAME => open_as::<Classify>(folder, manifest),
         Embed::NAME => open_as::<Embed>(folder, manifest),
         Faces::NAME => open_as::<Faces>(folder, manifest),
         Objects::NAME => open_as::<Objects>(folder, manifest),
-        other => Err(LoadError(format!(
-            "model.toml: unknown task `{other}`; known are {}",
-            [Classify::NAME, Embed::NAME, Faces::NAME, Objects::NAME].join(", ")
-        ))),
+        other => Err(LoadError(format!("model.toml: unknown task `{other}`; known are {KNOWN}"))),
     }
 }
+
+const KNOWN: &str = "barcodes, classify, embed, faces, objects";
 
 fn open_as<Kind: TaskKind>(folder: &Folder, manifest: Manifest) -> Result<Opened, LoadError> {
     let lazy = manifest.lazy;

@@ -1,0 +1,130 @@
+//! The dark and light runs of a line.
+
+/// Where a line changes between light and dark, in samples from its start, ascending. Runs lie
+/// between two neighbouring edges; the line's two ends are no edges.
+#[derive(Default)]
+pub struct Edges {
+    pub at: Vec<f32>,
+    /// Whether the first edge leads from light to dark.
+    pub first_is_dark: bool,
+}
+
+impl Edges {
+    /// The same line seen from its other end.
+    pub fn reverse(&mut self, length: f32) {
+        // The light ends where it began: an even number of edges starts and ends alike.
+        self.first_is_dark = self.first_is_dark == self.at.len().is_multiple_of(2);
+        self.at.reverse();
+        self.at.iter_mut().for_each(|at| *at = length - *at);
+    }
+}
+
+/// Samples in a block of which the range of values is taken.
+const BLOCK: usize = 16;
+/// Blocks on either side that count for a block's contrast.
+const REACH: usize = 4;
+/// Less contrast than this is noise.
+const LEAST_STEP: f32 = 6.0;
+
+/// Finds the edges of a line: half-way, in value, between a light and a dark extreme next to each
+/// other, so that each edge has a threshold of its own. A rise or fall counts that is `share` of
+/// the contrast around it.
+pub fn find(values: &[f32], share: f32, edges: &mut Edges) {
+    edges.at.clear();
+    if values.len() < 3 {
+        return;
+    }
+    let steps = least_steps(values, share);
+    let mut lowest = (0, values[0]);
+    let mut highest = (0, values[0]);
+    // The last extreme that is sure: where, its value. None until the first one is.
+    let mut last: Option<(usize, f32)> = None;
+    let mut is_rising = false;
+    for (index, &value) in values.iter().enumerate() {
+        let step = steps[index / BLOCK];
+        if value > highest.1 {
+            highest = (index, value);
+        }
+        if value < lowest.1 {
+            lowest = (index, value);
+        }
+        let was_peak = (last.is_none() || is_rising) && highest.1 - value >= step;
+        let was_trough = (last.is_none() || !is_rising) && value - lowest.1 >= step;
+        if was_peak || was_trough {
+            let extreme = if was_peak { highest } else { lowest };
+            match last {
+                Some(last) => edges.at.push(crossing(values, last, extreme)),
+                None => edges.first_is_dark = was_peak,
+            }
+            last = Some(extreme);
+            is_rising = was_trough;
+            lowest = (index, value);
+            highest = (index, value);
+        }
+    }
+    if let Some(last) = last {
+        let end = if is_rising { highest } else { lowest };
+        if end.0 > last.0 {
+            edges.at.push(crossing(values, last, end));
+        }
+    }
+}
+
+/// How much of the difference to its surroundings is added to a value.
+const SHARPENING: f32 = 1.5;
+
+/// Unsharp mask: moves each value away from the mean of `radius` samples to either side.
+pub fn sharpen(values: &mut [f32], radius: usize) {
+    if radius == 0 {
+        return;
+    }
+    let mut sums = Vec::with_capacity(values.len() + 1);
+    sums.push(0.0);
+    for value in &*values {
+        sums.push(sums[sums.len() - 1] + f64::from(*value));
+    }
+    let count = values.len();
+    for (index, value) in values.iter_mut().enumerate() {
+        let (from, to) = (index.saturating_sub(radius), (index + radius + 1).min(count));
+        let mean = (sums[to] - sums[from]) / (to - from) as f64;
+        *value += SHARPENING * (*value - mean as f32);
+    }
+}
+
+/// Of each block the least change that counts.
+fn least_steps(values: &[f32], share: f32) -> Vec<f32> {
+    let ranges: Vec<(f32, f32)> = values
+        .chunks(BLOCK)
+        .map(|block| {
+            block.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| {
+                (low.min(value), high.max(value))
+            })
+        })
+        .collect();
+    (0..ranges.len())
+        .map(|block| {
+            let around =
+                &ranges[block.saturating_sub(REACH)..(block + REACH + 1).min(ranges.len())];
+            let low = around.iter().fold(f32::INFINITY, |low, range| low.min(range.0));
+            let high = around.iter().fold(f32::NEG_INFINITY, |high, range| high.max(range.1));
+            ((high - low) * share).max(LEAST_STEP)
+        })
+        .collect()
+}
+
+/// Where the values between two extremes pass the middle of both; in noise the middle of the first
+/// and the last such place.
+fn crossing(values: &[f32], from: (usize, f32), to: (usize, f32)) -> f32 {
+    let level = (from.1 + to.1) / 2.0;
+    let passes = |index: usize| (values[index] < level) != (values[index + 1] < level);
+    let place = |index: usize| {
+        let (a, b) = (values[index], values[index + 1]);
+        index as f32 + ((level - a) / (b - a)).clamp(0.0, 1.0)
+    };
+    let first = (from.0..to.0).find(|&index| passes(index));
+    let last = (from.0..to.0).rev().find(|&index| passes(index));
+    match (first, last) {
+        (Some(first), Some(last)) => (place(first) + place(last)) / 2.0,
+        _ => (from.0 + to.0) as f32 / 2.0,
+    }
+}

@@ -1,0 +1,146 @@
+//! Grey pictures of several sizes, and the straight lines that readers of linear codes look along.
+
+use super::codes::Point;
+use crate::recognition::decode::Photo;
+
+/// A picture of one byte a pixel.
+pub struct Gray {
+    pub width: usize,
+    pub height: usize,
+    pub pixels: Vec<u8>,
+    /// Pixels of the photo under a side of one pixel here.
+    pub scale: f32,
+}
+
+/// A line across a picture: samples one pixel apart, from `start` on in the direction `step`.
+#[derive(Clone, Copy, Debug)]
+pub struct Line {
+    pub start: Point,
+    /// Of length 1.
+    pub step: Point,
+    pub samples: usize,
+}
+
+impl Gray {
+    /// Luma as ITU-R BT.601 weighs the colours.
+    pub fn of(photo: &Photo) -> Gray {
+        let luma = |pixel: &[u8; 3]| {
+            let [red, green, blue] = pixel.map(u32::from);
+            ((red * 306 + green * 601 + blue * 117 + 512) >> 10) as u8
+        };
+        Gray {
+            width: photo.width as usize,
+            height: photo.height as usize,
+            pixels: photo.rgb.as_chunks::<3>().0.iter().map(luma).collect(),
+            scale: 1.0,
+        }
+    }
+
+    /// Half the size, each pixel the mean of four; an odd last row or column is left out.
+    pub fn halved(&self) -> Gray {
+        let (width, height) = ((self.width / 2).max(1), (self.height / 2).max(1));
+        let mut pixels = Vec::with_capacity(width * height);
+        for y in 0..height {
+            let upper = self.row(2 * y);
+            let lower = self.row((2 * y + 1).min(self.height - 1));
+            for x in 0..width {
+                let (left, right) = (2 * x, (2 * x + 1).min(self.width - 1));
+                let sum = [upper[left], upper[right], lower[left], lower[right]];
+                pixels.push((sum.map(u32::from).iter().sum::<u32>().div_ceil(4)).min(255) as u8);
+            }
+        }
+        Gray { width, height, pixels, scale: self.scale * 2.0 }
+    }
+
+    /// Twice the size, interpolated.
+    pub fn doubled(&self) -> Gray {
+        let (width, height) = (self.width * 2, self.height * 2);
+        let mut pixels = Vec::with_capacity(width * height);
+        for y in 0..height {
+            for x in 0..width {
+                let at = Point { x: x as f32 / 2.0 - 0.25, y: y as f32 / 2.0 - 0.25 };
+                pixels.push(self.at(at).round() as u8);
+            }
+        }
+        Gray { width, height, pixels, scale: self.scale / 2.0 }
+    }
+
+    fn row(&self, y: usize) -> &[u8] {
+        &self.pixels[y * self.width..(y + 1) * self.width]
+    }
+
+    /// A point of this picture in pixels of the photo.
+    pub fn in_photo(&self, point: Point) -> Point {
+        let side = |value: f32| (value + 0.5) * self.scale;
+        Point { x: side(point.x), y: side(point.y) }
+    }
+
+    /// Bilinear; beyond the edge the edge's pixels go on.
+    fn at(&self, point: Point) -> f32 {
+        let x = point.x.clamp(0.0, (self.width - 1) as f32);
+        let y = point.y.clamp(0.0, (self.height - 1) as f32);
+        let (left, top) = (x as usize, y as usize);
+        let (right, below) = ((left + 1).min(self.width - 1), (top + 1).min(self.height - 1));
+        let (fx, fy) = (x - left as f32, y - top as f32);
+        let (upper, lower) = (self.row(top), self.row(below));
+        let mix = |row: &[u8]| {
+            let (a, b) = (f32::from(row[left]), f32::from(row[right]));
+            a + (b - a) * fx
+        };
+        let (a, b) = (mix(upper), mix(lower));
+        a + (b - a) * fy
+    }
+
+    /// The values under a line, each the mean of `thickness` ones across it.
+    pub fn sample(&self, line: &Line, thickness: usize, values: &mut Vec<f32>) {
+        values.clear();
+        values.resize(line.samples, 0.0);
+        let across = Point { x: -line.step.y, y: line.step.x };
+        for layer in 0..thickness {
+            let shift = layer as f32 - (thickness - 1) as f32 / 2.0;
+            let start = line.start + across * shift;
+            for (index, value) in values.iter_mut().enumerate() {
+                *value += self.at(start + line.step * index as f32);
+            }
+        }
+        let weight = 1.0 / thickness as f32;
+        values.iter_mut().for_each(|value| *value *= weight);
+    }
+
+    /// At most `count` parallel lines in the direction of `angle` (radians, clockwise as seen),
+    /// evenly spread over the picture.
+    pub fn lines(&self, angle: f32, count: usize) -> Vec<Line> {
+        let step = Point { x: angle.cos(), y: angle.sin() };
+        let across = Point { x: -step.y, y: step.x };
+        let (width, height) = ((self.width - 1) as f32, (self.height - 1) as f32);
+        let centre = Point { x: width / 2.0, y: height / 2.0 };
+        let extent = width * across.x.abs() + height * across.y.abs();
+        let distance = ((extent + 1.0) / count as f32).max(1.0);
+        let reach = (extent / 2.0 / distance).floor() as i32;
+        (-reach..=reach)
+            .filter_map(|index| {
+                let middle = centre + across * (index as f32 * distance);
+                let (from, to) = clip(middle, step, width, height)?;
+                let samples = (to - from) as usize + 1;
+                Some(Line { start: middle + step * from, step, samples })
+            })
+            .collect()
+    }
+}
+
+/// Between which multiples of `step` a line through `point` is inside the picture.
+fn clip(point: Point, step: Point, width: f32, height: f32) -> Option<(f32, f32)> {
+    let (mut from, mut to) = (f32::NEG_INFINITY, f32::INFINITY);
+    for (at, step, side) in [(point.x, step.x, width), (point.y, step.y, height)] {
+        if step.abs() < 1e-6 {
+            if !(-0.5..=side + 0.5).contains(&at) {
+                return None;
+            }
+            continue;
+        }
+        let (a, b) = (-at / step, (side - at) / step);
+        from = from.max(a.min(b));
+        to = to.min(a.max(b));
+    }
+    (from <= to && from.is_finite() && to.is_finite()).then_some((from, to))
+}

@@ -1,0 +1,180 @@
+//! QR codes and Data Matrix codes: `rxing`'s detectors on the whole picture.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rxing::common::{
+    BitArray, BitMatrix, GlobalHistogramBinarizer, HybridBinarizer, LineOrientation, Result,
+};
+use rxing::datamatrix::DataMatrixReader;
+use rxing::multi::MultipleBarcodeReader;
+use rxing::qrcode::cpp_port::QrReader;
+use rxing::qrcode::cpp_port::detector::FindFinderPatterns;
+use rxing::{
+    BarcodeFormat, Binarizer, BinaryBitmap, DecodeHints, Luma8LuminanceSource, Luma8Source,
+    RXingResult, Reader,
+};
+
+use super::codes::{Code, Format, Point};
+use super::gray::Gray;
+
+/// How dark and light are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threshold {
+    /// For every block of 8x8 pixels, by those around it.
+    Local,
+    /// One for the picture.
+    Global,
+}
+
+/// The detectors want a picture at least this wide and high.
+const LEAST_SIDE: usize = 10;
+/// Most Data Matrix codes of a picture: each takes a search of its own.
+const MOST_DATA_MATRIX: usize = 12;
+
+/// More finder patterns, of which a QR code has three, are no codes but a picture made to take long.
+const MOST_FINDERS: usize = 400;
+
+/// Looks for codes of the wanted formats.
+pub fn scan(gray: &Gray, threshold: Threshold, wants: impl Fn(Format) -> bool) -> Vec<Code> {
+    if gray.width.min(gray.height) < LEAST_SIDE {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let Some(black) = black_and_white(gray, threshold) else { return found };
+    if wants(Format::QRCode) {
+        found.extend(qr_codes(gray, &black));
+    }
+    if wants(Format::DataMatrix) {
+        found.extend(data_matrices(gray, black));
+    }
+    found
+}
+
+fn black_and_white(gray: &Gray, threshold: Threshold) -> Option<BitMatrix> {
+    let (width, height) = (gray.width as u32, gray.height as u32);
+    let source = Luma8Source::new_with_slice(&gray.pixels, width, height).ok()?;
+    // Nothing that the closure shares is written: a panic leaves no broken state.
+    guarded(|| match threshold {
+        Threshold::Local => HybridBinarizer::new(source).get_black_matrix().cloned().ok(),
+        Threshold::Global => GlobalHistogramBinarizer::new(source).get_black_matrix().cloned().ok(),
+    })
+}
+
+/// What a search of `rxing` finds; one that panics has found nothing.
+fn guarded<T>(search: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(search)).ok().flatten()
+}
+
+/// Only by the port of zxing-cpp's detector: ZXing's older one compares every three finder patterns,
+/// so that a picture full of them takes minutes.
+fn qr_codes(gray: &Gray, black: &BitMatrix) -> Vec<Code> {
+    let hints = hints(BarcodeFormat::QR_CODE);
+    let finders = guarded(|| Some(FindFinderPatterns(black, true, 0).len()));
+    if finders.is_none_or(|finders| finders > MOST_FINDERS) {
+        return Vec::new();
+    }
+    let results = guarded(|| QrReader.decode_multiple_with_hints(&mut bitmap(black), &hints).ok());
+    let results = results.unwrap_or_default();
+    results.iter().filter_map(|result| code(gray, Format::QRCode, result)).collect()
+}
+
+/// The reader gives one code at a time: what is read is wiped out, and it looks again.
+fn data_matrices(gray: &Gray, mut black: BitMatrix) -> Vec<Code> {
+    let hints = hints(BarcodeFormat::DATA_MATRIX);
+    let mut found = Vec::new();
+    for _ in 0..MOST_DATA_MATRIX {
+        let result =
+            guarded(|| DataMatrixReader.decode_with_hints(&mut bitmap(&black), &hints).ok());
+        let Some(result) = result else { break };
+        let points = result.getPoints();
+        let span = |pick: fn(&rxing::Point) -> f32, limit: u32| {
+            let low = points.iter().map(pick).fold(f32::INFINITY, f32::min).max(0.0);
+            let high = points.iter().map(pick).fold(0.0, f32::max);
+            low as u32..(high as u32).saturating_add(1).min(limit)
+        };
+        for y in span(|point| point.y, black.height()) {
+            for x in span(|point| point.x, black.width()) {
+                black.unset(x, y);
+            }
+        }
+        let Some(code) = code(gray, Format::DataMatrix, &result) else { break };
+        found.push(code);
+    }
+    found
+}
+
+fn hints(format: BarcodeFormat) -> DecodeHints {
+    DecodeHints {
+        TryHarder: Some(true),
+        PossibleFormats: Some(HashSet::from([format])),
+        ..DecodeHints::default()
+    }
+}
+
+/// A result in pixels of the photo. The readers give the corners from the top left clockwise.
+fn code(gray: &Gray, format: Format, result: &RXingResult) -> Option<Code> {
+    let point = |point: &rxing::Point| {
+        let is_somewhere = point.x.is_finite() && point.y.is_finite();
+        is_somewhere.then(|| gray.in_photo(Point { x: point.x - 0.5, y: point.y - 0.5 }))
+    };
+    let points: Vec<Point> = result.getPoints().iter().map(point).collect::<Option<_>>()?;
+    let corners = *points.first_chunk::<4>()?;
+    Some(Code::new(format, result.getText().to_owned(), corners))
+}
+
+fn bitmap(black: &BitMatrix) -> BinaryBitmap<Made> {
+    let (width, height) = (black.width() as usize, black.height() as usize);
+    let source = Luma8LuminanceSource::with_empty_image(width, height);
+    BinaryBitmap::new(Made { black: black.clone(), source })
+}
+
+/// Black and white that is made already, for readers that want to make it themselves.
+struct Made {
+    black: BitMatrix,
+    source: Luma8LuminanceSource,
+}
+
+impl Binarizer for Made {
+    type Source = Luma8LuminanceSource;
+
+    fn get_luminance_source(&self) -> &Self::Source {
+        &self.source
+    }
+
+    fn get_black_row(&self, y: usize) -> Result<Cow<'_, BitArray>> {
+        Ok(Cow::Owned(self.black.getRow(y as u32)))
+    }
+
+    fn get_black_row_from_matrix(&self, y: usize) -> Result<Cow<'_, BitArray>> {
+        self.get_black_row(y)
+    }
+
+    fn get_black_line(
+        &self,
+        line: usize,
+        orientation: LineOrientation,
+    ) -> Result<Cow<'_, BitArray>> {
+        Ok(Cow::Owned(match orientation {
+            LineOrientation::Row => self.black.getRow(line as u32),
+            LineOrientation::Column => self.black.getCol(line as u32),
+        }))
+    }
+
+    fn get_black_matrix(&self) -> Result<&BitMatrix> {
+        Ok(&self.black)
+    }
+
+    fn create_binarizer(&self, source: Self::Source) -> Self {
+        Made { black: self.black.clone(), source }
+    }
+
+    fn get_width(&self) -> usize {
+        self.black.width() as usize
+    }
+
+    fn get_height(&self) -> usize {
+        self.black.height() as usize
+    }
+}
