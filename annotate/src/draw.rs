@@ -25,7 +25,10 @@ impl Scale {
     fn of(picture: &Area) -> Scale {
         let side = picture.size().sqrt();
         let highest = (picture.height() / 3.0).max(MIN_LETTERS);
-        Scale { line: (side / 280.0).max(1.5), letters: (side / 38.0).max(12.0).min(highest) }
+        Scale {
+            line: (side / 280.0).round().max(2.0),
+            letters: (side / 38.0).max(12.0).min(highest),
+        }
     }
 }
 
@@ -58,8 +61,8 @@ fn draw_lines(canvas: &mut Canvas, mark: &Mark, scale: &Scale) {
     // The first corner tells which way up the outline is.
     let dots = mark.landmarks.iter().chain(mark.outline.first());
     for centre in dots.filter(|centre| picture.holds(**centre)) {
-        canvas.dot(*centre, scale.line * 1.6, Colour::BLACK, RIM);
-        canvas.dot(*centre, scale.line * 1.2, mark.colour, 1.0);
+        canvas.dot(*centre, scale.line * 1.9, Colour::BLACK, RIM);
+        canvas.dot(*centre, scale.line * 1.5, mark.colour, 1.0);
     }
 }
 
