@@ -37,9 +37,11 @@ fn the_picture_is_written_in_the_format_that_its_name_says() {
     let photo = folder.path().join("photo");
     let ground = RgbImage::from_pixel(160, 240, Rgb([120, 120, 120]));
     ground.save_with_format(&photo, image::ImageFormat::Bmp).unwrap();
-    for (name, start) in
-        [("a.png", &b"\x89PNG"[..]), ("a.jpg", b"\xff\xd8\xff"), ("a.JPEG", b"\xff\xd8\xff")]
-    {
+    for (name, start) in [
+        ("a.png", &b"\x89PNG"[..]),
+        ("a.jpg", &b"\xff\xd8\xff"[..]),
+        ("a.JPEG", &b"\xff\xd8\xff"[..]),
+    ] {
         let output = folder.path().join(name);
         let result = format!("{OBJECT}\"width\":160,\"height\":240}}\n");
         let outcome = annotated(&photo, &result, &output);
