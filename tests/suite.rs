@@ -21,3 +21,4 @@ mod safety;
 mod settings;
 mod soak;
 mod storage;
+mod tasks;

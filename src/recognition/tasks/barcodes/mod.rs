@@ -61,7 +61,8 @@ struct Barcode<'a> {
 
 impl Barcode<'_> {
     fn of(code: &Code) -> Barcode<'_> {
-        let corners = code.corners.map(|corner| [corner.x, corner.y].map(|value| coordinate(value.into())));
+        let corners =
+            code.corners.map(|corner| [corner.x, corner.y].map(|value| coordinate(value.into())));
         Barcode { format: code.format, text: &code.text, corners, isbn: code.isbn() }
     }
 }
