@@ -4,6 +4,12 @@
 //! For what cameras, phones and common programs write: sequential with one scan, or progressive; grey,
 //! YCbCr or RGB. It is stricter than any full decoder, and whatever it does not like is
 //! [`Undecodable`]: the full decoder then has the word, on what is refused and on why.
+//!
+//! Why there is a decoder of our own. libjpeg-turbo does this well, but it is C, and would parse hostile
+//! bytes inside a database's process: one fault in it costs the data of everybody. zune-jpeg cannot
+//! scale. jpeg-decoder can, but gains little and takes truncated data for grey pixels. Milliseconds of
+//! CPU for a 12-megapixel photo of 3.8 MB (AMD EPYC, 2026-11): zune-jpeg in full 73; at 1/4 and 1/8
+//! jpeg-decoder 51 and 48, libjpeg-turbo (Pillow's `draft`) 34 and 30, this one 25 and 18.
 
 mod band;
 mod bits;
