@@ -116,9 +116,9 @@ impl LineReader {
         characters
     }
 
-    /// The width that a line is read with: how long it is, at the height that the network takes.
+    /// How wide a line is at the height that the network takes.
     pub fn width_of(&self, line: &Photo) -> u32 {
-        padded(width_at(self.network.input.height, line), &self.widths)
+        width_at(self.network.input.height, line)
     }
 
     /// The text of a class.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::decode::{Detail, Photo};
+use super::decode::{Detail, Ground, Photo};
 use super::engine::Engines;
 use super::error::{LoadError, RecognitionError};
 use super::folder::{Folder, hex};
@@ -63,6 +63,11 @@ pub trait Task: Send + Sync {
     /// this; what a result says is about the photo in full.
     fn detail(&self) -> Detail {
         Detail::Full
+    }
+
+    /// What transparent photos are laid over.
+    fn ground(&self) -> Ground {
+        Ground::White
     }
 
     /// Runs every graph once, so that one that cannot run, or whose output does not fit, is refused

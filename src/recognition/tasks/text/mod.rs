@@ -5,8 +5,9 @@
 //! networks do (RapidOCR; DB, Liao et al. 2020). `thorough` looks again where it has to: at small
 //! print, turned pages, strips, curved lines, and reads what is doubtful more than once.
 
-mod order;
 mod quick;
+mod rows;
+mod thorough;
 
 #[cfg(test)]
 mod tests_shared;
@@ -14,7 +15,7 @@ mod tests_shared;
 use serde::{Deserialize, Serialize};
 
 use super::{Body, Task, TaskKind};
-use crate::recognition::decode::Photo;
+use crate::recognition::decode::{Ground, Photo};
 use crate::recognition::error::{LoadError, RecognitionError};
 use crate::recognition::geometry::{Map, Point, Quad};
 use crate::recognition::json;
@@ -22,6 +23,9 @@ use crate::recognition::manifest::{Graph, check_shares};
 use crate::recognition::network::{Loading, Network};
 use crate::recognition::prepare::{Scratch, prepare_as_it_is};
 use crate::recognition::reading::{LineReader, ReaderRules, run_on_line};
+
+/// More lines of a picture than these a manifest may not ask for.
+const MOST_LINES: usize = 2000;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -92,10 +96,13 @@ impl Body for TextManifest {
             ("score-threshold", output.score_threshold.thorough),
             ("late-score-threshold", output.late_score_threshold),
         ])?;
-        match (0.0..=10.0).contains(&output.unclip) {
-            true => Ok(()),
-            false => Err(LoadError("model.toml: unclip must be 0 to 10".to_owned())),
+        if !(0.0..=10.0).contains(&output.unclip) {
+            return Err(LoadError("model.toml: unclip must be 0 to 10".to_owned()));
         }
+        if output.max_lines > MOST_LINES {
+            return Err(LoadError(format!("model.toml: max-lines must be at most {MOST_LINES}")));
+        }
+        Ok(())
     }
 }
 
@@ -153,9 +160,16 @@ impl Task for Text {
     fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError> {
         let lines = match self.rules.setting {
             Setting::Quick => quick::lines(photo, &self.networks, &self.rules, scratch)?,
-            Setting::Thorough => quick::lines(photo, &self.networks, &self.rules, scratch)?,
+            Setting::Thorough => thorough::lines(photo, &self.networks, &self.rules, scratch)?,
         };
         json::text(&Reading { task: Text::NAME, lines, width: photo.width, height: photo.height })
+    }
+
+    fn ground(&self) -> Ground {
+        match self.rules.setting {
+            Setting::Quick => Ground::White,
+            Setting::Thorough => Ground::Contrast,
+        }
     }
 
     fn try_out(&self, scratch: &mut Scratch) -> Result<(), RecognitionError> {

@@ -1,6 +1,6 @@
 //! The setting `quick`: one look at the whole picture, at most 960 pixels long.
 
-use super::order::rows;
+use super::rows::rows;
 use super::{Line, Networks, OutputRules, clipped};
 use crate::recognition::decode::Photo;
 use crate::recognition::error::RecognitionError;

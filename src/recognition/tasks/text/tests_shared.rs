@@ -104,3 +104,18 @@ fn quick_is_the_reference() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn dump_results() {
+    let Some(list) = std::env::var_os("TEXT_DUMP") else { return };
+    let setting = std::env::var("TEXT_SETTING").unwrap_or("thorough".to_owned());
+    let model = model(&setting, "dump").unwrap();
+    for path in std::fs::read_to_string(&list).unwrap().lines() {
+        let payload = std::fs::read(path).unwrap();
+        let mut scratch = Scratch::default();
+        let start = std::time::Instant::now();
+        let result = model.recognize(&payload, &DecodeLimits::default(), &mut scratch).unwrap();
+        let all = start.elapsed().as_millis();
+        println!("DUMP\t{path}\t{}\t{all}\t{}", result.inference.as_millis(), result.json);
+    }
+}

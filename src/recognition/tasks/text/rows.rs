@@ -1,4 +1,4 @@
-//! The order in which lines are read.
+//! Rows of things that are beside each other.
 
 /// Items from top to bottom, those beside each other in one row. `place` gives an item's position
 /// downwards and its height. An item is in the last row if it begins less than half the height of the
