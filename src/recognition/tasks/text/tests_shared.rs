@@ -1,8 +1,10 @@
 //! Both settings on the shared photos. Skipped where the photos or the weights are not there.
 
+use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use image::{DynamicImage, GenericImageView, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 use serde_json::Value;
 
 use crate::recognition::decode::DecodeLimits;
@@ -105,17 +107,59 @@ fn quick_is_the_reference() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The texts of the lines, in their order, without spaces.
+fn texts(result: &Value) -> Vec<String> {
+    let lines = result["lines"].as_array().unwrap();
+    lines.iter().map(|line| line["text"].as_str().unwrap().replace(' ', "")).collect()
+}
+
+fn png(picture: impl Into<DynamicImage>) -> Vec<u8> {
+    let mut payload = Cursor::new(Vec::new());
+    picture.into().write_to(&mut payload, ImageFormat::Png).unwrap();
+    payload.into_inner()
+}
+
+/// A curved page, of which `quick` misses two lines: every letter, in order, whichever way it is
+/// turned (but for a prompt at its edge), and also as ink on a transparent ground.
 #[test]
-fn dump_results() {
-    let Some(list) = std::env::var_os("TEXT_DUMP") else { return };
-    let setting = std::env::var("TEXT_SETTING").unwrap_or("thorough".to_owned());
-    let model = model(&setting, "dump").unwrap();
-    for path in std::fs::read_to_string(&list).unwrap().lines() {
-        let payload = std::fs::read(path).unwrap();
-        let mut scratch = Scratch::default();
-        let start = std::time::Instant::now();
-        let result = model.recognize(&payload, &DecodeLimits::default(), &mut scratch).unwrap();
-        let all = start.elapsed().as_millis();
-        println!("DUMP\t{path}\t{}\t{all}\t{}", result.inference.as_millis(), result.json);
+fn thorough_reads_a_page_in_every_direction() {
+    let (Some(shared), Some(model)) = (shared(), model("thorough", "page")) else { return };
+    let page = image::open(shared.join("photos/text/page.png")).unwrap();
+    let truth = [
+        "Region-basedsegmentation",
+        "Letusfirstdeterminemarkersofthecoinsandthe",
+        "background.Thesemarkersarepixelsthatwecanlabel",
+        "unambiguouslyaseitherobjectorbackground.Here,",
+        "themarkersarefoundatthetwoextremepartsofthe",
+        "histogramofgreyvalues:",
+        "markers=np.zeros_like(coins)",
+    ];
+    let turned = [page.clone(), page.rotate90(), page.rotate180(), page.rotate270()];
+    for (quarter, page) in turned.into_iter().enumerate() {
+        let mut lines = texts(&recognize(&model, &png(page)));
+        if let Some(last) = lines.last_mut() {
+            *last = last.trim_start_matches('>').to_owned();
+        }
+        assert_eq!(lines, truth, "turned by {quarter} quarters");
+    }
+    // Its ink alone, white on nothing.
+    let ink = RgbaImage::from_fn(page.width(), page.height(), |x, y| {
+        let dark = 255 - page.get_pixel(x, y).0[0];
+        Rgba([255, 255, 255, if dark > 130 { 255 } else { 0 }])
+    });
+    let lines = texts(&recognize(&model, &png(ink)));
+    assert_eq!(lines.first().map(String::as_str), Some(truth[0]), "{lines:?}");
+}
+
+#[test]
+fn pictures_without_text_have_no_lines() {
+    for setting in ["quick", "thorough"] {
+        let Some(model) = model(setting, &format!("none-{setting}")) else { return };
+        for (width, height) in [(1, 1), (8, 8), (1, 20_000), (20_000, 9), (640, 480)] {
+            let white = RgbImage::from_pixel(width, height, Rgb([255; 3]));
+            let result = recognize(&model, &png(white));
+            assert_eq!(texts(&result), Vec::<String>::new(), "{setting} {width}x{height}");
+            assert_eq!(result["width"], width);
+        }
     }
 }
