@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use decode::DecodeLimits;
+use decode::{DecodeLimits, Wanted};
 use engine::Engines;
 pub use error::{LoadError, RecognitionError};
 pub use folder::{Folder, hex};
@@ -116,7 +116,8 @@ impl Recognizer {
             return Err(RecognitionError::Failed("the model is not loaded".to_owned()));
         };
         let start = Instant::now();
-        let photo = decode::decode(payload, limits, task.detail())?;
+        let wanted = Wanted { detail: task.detail(), ground: task.ground() };
+        let photo = decode::decode(payload, limits, wanted)?;
         let decoding = start.elapsed();
         scratch.inference = Duration::ZERO;
         let json = task.recognize(&photo, scratch)?;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decode::Photo;
+use super::engine::Output;
 use super::error::{LoadError, RecognitionError};
 use super::manifest::{Graph, LabelList};
 use super::network::{Loading, Network};
@@ -76,15 +77,7 @@ impl LineReader {
 
     /// Reads a picture of one line, scaled to the height that the network takes.
     pub fn read(&self, line: &Photo, scratch: &mut Scratch) -> Result<Steps, RecognitionError> {
-        let height = self.network.input.height;
-        let longest = self.widths.last().copied().unwrap_or(height);
-        let width = f64::from(height) * f64::from(line.width) / f64::from(line.height);
-        let width = (width.ceil() as u32).clamp(1, longest);
-        let padded = self.widths.iter().copied().find(|next| *next >= width).unwrap_or(longest);
-        let line = scaled(line, width, height, scratch)?;
-        prepare_as_it_is(&line, padded, &self.network.input, scratch);
-        let shape = [1, 3, height as usize, padded as usize];
-        let output = self.network.run_prepared(&shape, scratch)?.into_iter().next();
+        let output = run_on_line(&self.network, line, &self.widths, scratch)?;
         match output {
             Some(output) if self.fits(&output.shape) => {
                 Ok(Steps { classes: output.shape[2], values: output.values })
@@ -123,6 +116,11 @@ impl LineReader {
         characters
     }
 
+    /// How wide a line is at the height that the network takes.
+    pub fn width_of(&self, line: &Photo) -> u32 {
+        width_at(self.network.input.height, line)
+    }
+
     /// The text of a class.
     pub fn text_of(&self, class: usize) -> &str {
         match class.checked_sub(1) {
@@ -137,6 +135,45 @@ impl LineReader {
         let grey = vec![127; width as usize * height as usize * 3];
         self.read(&Photo::new(width, height, grey), scratch).map(drop)
     }
+}
+
+/// Runs a network on a picture of one line, scaled to the height that the network takes and padded on
+/// the right to the next of the widths, or squeezed to the last. The first output.
+pub fn run_on_line(
+    network: &Network,
+    line: &Photo,
+    widths: &[u32],
+    scratch: &mut Scratch,
+) -> Result<Option<Output>, RecognitionError> {
+    let height = network.input.height;
+    let width = width_at(height, line);
+    let padded = padded(width, widths);
+    let line = scaled(line, width.min(padded), height, scratch)?;
+    prepare_as_it_is(&line, padded, &network.input, scratch);
+    let shape = [1, 3, height as usize, padded as usize];
+    Ok(network.run_prepared(&shape, scratch)?.into_iter().next())
+}
+
+/// The width of a line at that height, at least 1.
+fn width_at(height: u32, line: &Photo) -> u32 {
+    let width = f64::from(height) * f64::from(line.width) / f64::from(line.height);
+    (width.ceil() as u32).max(1)
+}
+
+/// The next of the widths, or the last.
+fn padded(width: u32, widths: &[u32]) -> u32 {
+    let next = widths.iter().find(|next| **next >= width).or(widths.last());
+    next.copied().unwrap_or(width)
+}
+
+/// The mean of the characters' scores; 0 without any.
+pub fn mean_score<'a, 'b: 'a>(characters: impl IntoIterator<Item = &'a Character<'b>>) -> f64 {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for character in characters {
+        sum += f64::from(character.score);
+        count += 1.0;
+    }
+    if count > 0.0 { sum / count } else { 0.0 }
 }
 
 impl Steps {

@@ -6,8 +6,9 @@ use image::codecs::bmp::BmpDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder};
 
+use super::Decoded;
 use super::limits::DecodeLimits;
-use super::{Decoded, transparency};
+use super::transparency::{Ground, rgba_to_rgb_in_place};
 use crate::recognition::error::RecognitionError;
 
 /// The palette, runs and other small things.
@@ -15,7 +16,11 @@ const SMALL_BUFFERS: u64 = 64 * 1024;
 /// A row as stored has at most 4 bytes a pixel.
 const BYTES_OF_ROW_PIXEL: u64 = 4;
 
-pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, RecognitionError> {
+pub(super) fn decode(
+    payload: &[u8],
+    limits: &DecodeLimits,
+    ground: Ground,
+) -> Result<Decoded, RecognitionError> {
     let decoder = BmpDecoder::new(Cursor::new(payload)).map_err(|error| damaged(&error))?;
     let (width, height) = decoder.dimensions();
     let pixels = limits.check_size(width, height)?;
@@ -33,7 +38,7 @@ pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, R
     let mut rgb = vec![0; output as usize];
     decoder.read_image(&mut rgb).map_err(|error| damaged(&error))?;
     if has_alpha {
-        transparency::rgba_to_rgb_in_place(&mut rgb);
+        rgba_to_rgb_in_place(&mut rgb, ground);
     }
     Ok(Decoded {
         width,

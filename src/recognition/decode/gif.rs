@@ -8,6 +8,7 @@ use image::metadata::Orientation;
 
 use super::Decoded;
 use super::limits::DecodeLimits;
+use super::transparency::{Ground, Visible, WHITE};
 use crate::recognition::error::RecognitionError;
 
 /// The most bytes of a metadata block, which the decoder keeps although nobody asks for it.
@@ -16,7 +17,11 @@ const MAX_METADATA: NonZeroU64 = NonZeroU64::new(4 * 1024 * 1024).unwrap();
 /// small things.
 const SMALL_BUFFERS: u64 = 2 * 3 * MAX_METADATA.get() + 256 * 1024;
 
-pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, RecognitionError> {
+pub(super) fn decode(
+    payload: &[u8],
+    limits: &DecodeLimits,
+    ground: Ground,
+) -> Result<Decoded, RecognitionError> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     options.set_memory_limit(MemoryLimit::Bytes(MAX_METADATA));
@@ -39,9 +44,16 @@ pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, R
 
     let mut indices = vec![0; frame_pixels as usize];
     decoder.read_into_buffer(&mut indices).map_err(|error| damaged(&error))?;
-    let colours = colour_table(&decoder, transparent)?;
+    let mut colours = colour_table(&decoder)?;
+    let level = match (ground, transparent) {
+        (Ground::Contrast, Some(clear)) => contrast(&indices, &colours, clear, pixels),
+        _ => WHITE,
+    };
+    if let Some(clear) = transparent {
+        colours[usize::from(clear)] = [level; 3];
+    }
 
-    let mut rgb = vec![255; pixels as usize * 3];
+    let mut rgb = vec![level; pixels as usize * 3];
     if let Some(colour) = background(&decoder).filter(|_| transparent.is_none()) {
         rgb.as_chunks_mut::<3>().0.fill(colour);
     }
@@ -63,20 +75,29 @@ struct Placement {
     screen_width: usize,
 }
 
-/// The colour of each index: white where it is transparent, black where the palette has none.
-fn colour_table(
-    decoder: &Decoder<&[u8]>,
-    transparent: Option<u8>,
-) -> Result<[[u8; 3]; 256], RecognitionError> {
+/// The colour of each index: black where the palette has none.
+fn colour_table(decoder: &Decoder<&[u8]>) -> Result<[[u8; 3]; 256], RecognitionError> {
     let palette = decoder.palette().map_err(|error| damaged(&error))?;
     let mut colours = [[0; 3]; 256];
     for (colour, entry) in colours.iter_mut().zip(palette.as_chunks::<3>().0) {
         *colour = *entry;
     }
-    if let Some(index) = transparent {
-        colours[usize::from(index)] = [255; 3];
-    }
     Ok(colours)
+}
+
+/// The level of grey that the frame stands out from on a screen of so many pixels. What it does not
+/// cover is transparent, too.
+fn contrast(indices: &[u8], colours: &[[u8; 3]; 256], clear: u8, screen: u64) -> u8 {
+    let mut counts = [0; 256];
+    for index in indices {
+        counts[usize::from(*index)] += 1;
+    }
+    counts[usize::from(clear)] += screen.saturating_sub(indices.len() as u64);
+    let mut visible = Visible::default();
+    for ((index, count), colour) in counts.into_iter().enumerate().zip(colours) {
+        visible.add(*colour, if index == usize::from(clear) { 0 } else { 255 }, count);
+    }
+    visible.contrast()
 }
 
 /// The colour of what no frame covers, as the format has it and Pillow does it. (Browsers leave it

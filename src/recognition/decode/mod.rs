@@ -34,8 +34,9 @@ use image::metadata::Orientation;
 use super::error::{RecognitionError, printable};
 use format::Format;
 pub use limits::{DecodeLimits, Detail};
+pub use transparency::Ground;
 
-/// A decoded picture, upright (EXIF orientation applied), transparency laid over white.
+/// A decoded picture, upright (EXIF orientation applied), transparency laid over a ground.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Photo {
     /// Pixels in a row, at least 1.
@@ -65,6 +66,19 @@ impl std::fmt::Debug for Photo {
     }
 }
 
+/// What is wanted of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub detail: Detail,
+    pub ground: Ground,
+}
+
+impl From<Detail> for Wanted {
+    fn from(detail: Detail) -> Wanted {
+        Wanted { detail, ground: Ground::White }
+    }
+}
+
 /// What a format's file hands over: RGB pixels as they are stored, and how to turn them upright.
 struct Decoded {
     width: u32,
@@ -76,7 +90,7 @@ struct Decoded {
 }
 
 /// Decodes one image file (JPEG, PNG, WebP, GIF or BMP; of animations the first frame), at a reduced
-/// size where `detail` allows it and the format can.
+/// size where the wanted detail allows it and the format can.
 ///
 /// The working memory, the returned pixels included and the payload not, stays below
 /// `limits.memory` whatever the payload is.
@@ -86,15 +100,16 @@ struct Decoded {
 pub fn decode(
     payload: &[u8],
     limits: &DecodeLimits,
-    detail: Detail,
+    wanted: impl Into<Wanted>,
 ) -> Result<Photo, RecognitionError> {
+    let Wanted { detail, ground } = wanted.into();
     let format = format::recognise(payload)?;
     let decode_format = || match format {
         Format::Jpeg => jpeg::decode(payload, limits, detail),
-        Format::Png => png::decode(payload, limits),
-        Format::Gif => gif::decode(payload, limits),
-        Format::WebP => webp::decode(payload, limits),
-        Format::Bmp => bmp::decode(payload, limits),
+        Format::Png => png::decode(payload, limits, ground),
+        Format::Gif => gif::decode(payload, limits, ground),
+        Format::WebP => webp::decode(payload, limits, ground),
+        Format::Bmp => bmp::decode(payload, limits, ground),
     };
     // The closure shares nothing that outlives it but the payload, which nobody writes: a panic
     // leaves no broken state.

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use ::png::{BitDepth, ColorType, Decoder, InterlaceInfo, Limits, Reader, Transformations};
 
 use super::limits::DecodeLimits;
-use super::transparency::over_white;
+use super::transparency::{Ground, Visible, WHITE, over};
 use super::{Decoded, orientation};
 use crate::recognition::error::RecognitionError;
 
@@ -18,12 +18,12 @@ const SMALL_BUFFERS: u64 = 3 * MAX_METADATA + 1024 * 1024;
 
 type PngReader<'a> = Reader<Cursor<&'a [u8]>>;
 
-pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, RecognitionError> {
-    let mut decoder = Decoder::new(Cursor::new(payload));
-    decoder.set_ignore_text_chunk(true);
-    decoder.set_ignore_iccp_chunk(true);
-    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
-
+pub(super) fn decode(
+    payload: &[u8],
+    limits: &DecodeLimits,
+    ground: Ground,
+) -> Result<Decoded, RecognitionError> {
+    let mut decoder = decoder(payload);
     let header = decoder.read_header_info().map_err(|error| damaged(&error))?;
     let (width, height) = header.size();
     let pixels = limits.check_size(width, height)?;
@@ -33,13 +33,57 @@ pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, R
     let turning = pixels * 3 + orientation::extra_memory(orientation, width, height, limits.memory);
     limits.check_memory(decoding.max(turning))?;
 
+    let mut reader = reader(decoder, width)?;
+    let level = match ground {
+        Ground::White => WHITE,
+        Ground::Contrast => contrast(payload, width, &reader)?,
+    };
+    let rgb = read_rows(&mut reader, width as usize, height as usize, level)?;
+    Ok(Decoded { width, height, rgb, orientation, full_size: (width, height) })
+}
+
+fn decoder(payload: &[u8]) -> Decoder<Cursor<&[u8]>> {
+    let mut decoder = Decoder::new(Cursor::new(payload));
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+    decoder
+}
+
+/// Reads all before the pixels.
+fn reader<'a>(
+    mut decoder: Decoder<Cursor<&'a [u8]>>,
+    width: u32,
+) -> Result<PngReader<'a>, RecognitionError> {
     let expanded_row = u64::from(width) * 4;
     let decoder_limit = usize::try_from(expanded_row + MAX_METADATA).unwrap_or(usize::MAX);
     decoder.set_limits(Limits { bytes: decoder_limit });
-    let mut reader = decoder.read_info().map_err(|error| damaged(&error))?;
+    let reader = decoder.read_info().map_err(|error| damaged(&error))?;
     check_palette(&reader)?;
-    let rgb = read_rows(&mut reader, width as usize, height as usize)?;
-    Ok(Decoded { width, height, rgb, orientation, full_size: (width, height) })
+    Ok(reader)
+}
+
+/// The level of grey that a picture with transparency stands out from. Its pixels are decoded once
+/// more for this: nothing of them is kept.
+fn contrast(payload: &[u8], width: u32, opened: &PngReader) -> Result<u8, RecognitionError> {
+    let (color_type, _) = opened.output_color_type();
+    if !matches!(color_type, ColorType::GrayscaleAlpha | ColorType::Rgba) {
+        return Ok(WHITE);
+    }
+    let mut reader = reader(decoder(payload), width)?;
+    let mut visible = Visible::default();
+    while let Some(row) = reader.next_interlaced_row().map_err(|error| damaged(&error))? {
+        if color_type == ColorType::Rgba {
+            for [red, green, blue, alpha] in row.data().as_chunks::<4>().0 {
+                visible.add([*red, *green, *blue], *alpha, 1);
+            }
+        } else {
+            for [grey, alpha] in row.data().as_chunks::<2>().0 {
+                visible.add([*grey; 3], *alpha, 1);
+            }
+        }
+    }
+    Ok(visible.contrast())
 }
 
 /// Bytes for the rows that are being unpacked. The decoder keeps up to 7 of them before it shifts,
@@ -73,6 +117,7 @@ fn read_rows(
     reader: &mut PngReader,
     width: usize,
     height: usize,
+    ground: u8,
 ) -> Result<Vec<u8>, RecognitionError> {
     let (color_type, depth) = reader.output_color_type();
     if depth != BitDepth::Eight {
@@ -81,7 +126,7 @@ fn read_rows(
     let stride = width * 3;
     let mut rgb = vec![0; stride * height];
     if reader.info().interlaced {
-        read_interlaced(reader, color_type, stride, &mut rgb)?;
+        read_interlaced(reader, color_type, stride, ground, &mut rgb)?;
         return Ok(rgb);
     }
 
@@ -93,7 +138,7 @@ fn read_rows(
             return Err(too_few_rows());
         }
         if !is_rgb_already {
-            to_rgb(&row, color_type, rgb_row);
+            to_rgb(&row, color_type, ground, rgb_row);
         }
     }
     Ok(rgb)
@@ -104,6 +149,7 @@ fn read_interlaced(
     reader: &mut PngReader,
     color_type: ColorType,
     stride: usize,
+    ground: u8,
     rgb: &mut [u8],
 ) -> Result<(), RecognitionError> {
     let samples = color_type.samples();
@@ -113,14 +159,14 @@ fn read_interlaced(
             return Err(too_few_rows());
         };
         let row_length = row.data().len() / samples * 3;
-        to_rgb(row.data(), color_type, &mut rgb_row[..row_length]);
+        to_rgb(row.data(), color_type, ground, &mut rgb_row[..row_length]);
         ::png::expand_interlaced_row(rgb, stride, &rgb_row[..row_length], pass, 24);
     }
     Ok(())
 }
 
-/// 8-bit samples of any kind as RGB over white.
-fn to_rgb(row: &[u8], color_type: ColorType, rgb_row: &mut [u8]) {
+/// 8-bit samples of any kind as RGB over a level of grey.
+fn to_rgb(row: &[u8], color_type: ColorType, ground: u8, rgb_row: &mut [u8]) {
     let (rgb_pixels, _) = rgb_row.as_chunks_mut::<3>();
     match color_type {
         ColorType::Grayscale | ColorType::Indexed => {
@@ -130,7 +176,7 @@ fn to_rgb(row: &[u8], color_type: ColorType, rgb_row: &mut [u8]) {
         }
         ColorType::GrayscaleAlpha => {
             for (rgb, &[grey, alpha]) in rgb_pixels.iter_mut().zip(row.as_chunks::<2>().0) {
-                *rgb = [over_white(grey, alpha); 3];
+                *rgb = [over(grey, alpha, ground); 3];
             }
         }
         ColorType::Rgb => rgb_row.copy_from_slice(row),
@@ -138,7 +184,7 @@ fn to_rgb(row: &[u8], color_type: ColorType, rgb_row: &mut [u8]) {
             for (rgb, &[red, green, blue, alpha]) in
                 rgb_pixels.iter_mut().zip(row.as_chunks::<4>().0)
             {
-                *rgb = [red, green, blue].map(|value| over_white(value, alpha));
+                *rgb = [red, green, blue].map(|value| over(value, alpha, ground));
             }
         }
     }

@@ -7,7 +7,7 @@ use image::{
     RgbaImage,
 };
 
-use super::{DecodeLimits, Detail, Photo, decode};
+use super::{DecodeLimits, Detail, Ground, Photo, Wanted, decode};
 use crate::recognition::error::RecognitionError;
 
 fn decoded(payload: &[u8]) -> Photo {
@@ -89,6 +89,30 @@ fn grey_with_transparency_lies_over_white() {
     let picture = ImageBuffer::from_fn(2, 1, |x, _| image::LumaA([40, [0, 255][x as usize]]));
     let photo = decoded(&encoded(DynamicImage::ImageLumaA8(picture), ImageFormat::Png));
     assert_eq!(photo.rgb, [255, 255, 255, 40, 40, 40]);
+}
+
+#[test]
+fn transparency_lies_over_what_contrasts_if_that_is_wanted() {
+    let grounds = |payload: &[u8]| {
+        let over = |ground| {
+            let wanted = Wanted { detail: Detail::Full, ground };
+            let photo = decode(payload, &DecodeLimits::default(), wanted).unwrap();
+            assert_eq!(photo.rgb[3..6], [240; 3]);
+            photo.rgb[..3].to_vec()
+        };
+        (over(Ground::White), over(Ground::Contrast))
+    };
+    // Light letters on nothing.
+    let grey = |x| if x == 0 { [90, 90, 90, 0] } else { [240, 240, 240, 255] };
+    let picture = RgbaImage::from_fn(4, 3, |x, _| Rgba(grey(x)));
+    let greys = ImageBuffer::from_fn(4, 3, |x, _| image::LumaA([grey(x)[0], grey(x)[3]]));
+    let mut payloads = vec![encoded(DynamicImage::ImageLumaA8(greys), ImageFormat::Png)];
+    for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif] {
+        payloads.push(encoded(picture.clone(), format));
+    }
+    for payload in payloads {
+        assert_eq!(grounds(&payload), (vec![255; 3], vec![0; 3]), "{:?}", &payload[..4]);
+    }
 }
 
 /// A TIFF block with nothing but an orientation.

@@ -8,7 +8,8 @@ use image::codecs::webp::WebPDecoder;
 use image::{ColorType, ImageDecoder, ImageError};
 
 use super::limits::DecodeLimits;
-use super::{Decoded, orientation, transparency, webp_lossless};
+use super::transparency::{Ground, rgba_to_rgb_in_place};
+use super::{Decoded, orientation, webp_lossless};
 use crate::recognition::error::RecognitionError;
 
 const RIFF_HEADER: usize = 12;
@@ -23,7 +24,11 @@ const CLAIMED_PARTITION: u64 = 16 * 1024 * 1024;
 /// doubling.
 const BYTES_OF_MACROBLOCK: u64 = 3 * 32;
 
-pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, RecognitionError> {
+pub(super) fn decode(
+    payload: &[u8],
+    limits: &DecodeLimits,
+    ground: Ground,
+) -> Result<Decoded, RecognitionError> {
     let mut decoder = WebPDecoder::new(Cursor::new(payload)).map_err(|error| damaged(&error))?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
@@ -53,7 +58,7 @@ pub(super) fn decode(payload: &[u8], limits: &DecodeLimits) -> Result<Decoded, R
     let mut rgb = vec![0; output as usize];
     decoder.read_image(&mut rgb).map_err(|error| damaged(&error))?;
     if has_alpha {
-        transparency::rgba_to_rgb_in_place(&mut rgb);
+        rgba_to_rgb_in_place(&mut rgb, ground);
     }
     Ok(Decoded { width, height, rgb, orientation, full_size: (width, height) })
 }

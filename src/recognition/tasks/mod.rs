@@ -6,12 +6,13 @@ mod classify;
 mod embed;
 mod faces;
 mod objects;
+mod text;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::decode::{Detail, Photo};
+use super::decode::{Detail, Ground, Photo};
 use super::engine::Engines;
 use super::error::{LoadError, RecognitionError};
 use super::folder::{Folder, hex};
@@ -23,6 +24,7 @@ use classify::Classify;
 use embed::Embed;
 use faces::Faces;
 use objects::Objects;
+use text::Text;
 
 /// What a task's file declares: its name, its part of the manifest, and how its graphs are loaded.
 trait TaskKind: 'static {
@@ -65,6 +67,11 @@ pub trait Task: Send + Sync {
         Detail::Full
     }
 
+    /// What transparent photos are laid over.
+    fn ground(&self) -> Ground {
+        Ground::White
+    }
+
     /// Runs every graph once, so that one that cannot run, or whose output does not fit, is refused
     /// when it is loaded and not at the first photo.
     fn try_out(&self, scratch: &mut Scratch) -> Result<(), RecognitionError> {
@@ -103,11 +110,12 @@ pub fn open(folder: &Folder) -> Result<Opened, LoadError> {
         Embed::NAME => open_as::<Embed>(folder, manifest),
         Faces::NAME => open_as::<Faces>(folder, manifest),
         Objects::NAME => open_as::<Objects>(folder, manifest),
+        Text::NAME => open_as::<Text>(folder, manifest),
         other => Err(LoadError(format!("model.toml: unknown task `{other}`; known are {KNOWN}"))),
     }
 }
 
-const KNOWN: &str = "barcodes, classify, embed, faces, objects";
+const KNOWN: &str = "barcodes, classify, embed, faces, objects, text";
 
 fn open_as<Kind: TaskKind>(folder: &Folder, manifest: Manifest) -> Result<Opened, LoadError> {
     let lazy = manifest.lazy;
