@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::decode::Photo;
 use super::error::{LoadError, RecognitionError};
+use super::geometry::Patch;
 use super::manifest::{Graph, LabelList};
 use super::network::{Loading, Network};
-use super::prepare::{Scratch, prepare_as_it_is, scaled};
+use super::prepare::{Scratch, prepare_as_it_is, prepare_patch, scaled};
 
 /// CTC's class for "nothing here".
 const BLANK: usize = 0;
@@ -83,7 +84,30 @@ impl LineReader {
         let padded = self.widths.iter().copied().find(|next| *next >= width).unwrap_or(longest);
         let line = scaled(line, width, height, scratch)?;
         prepare_as_it_is(&line, padded, &self.network.input, scratch);
-        let shape = [1, 3, height as usize, padded as usize];
+        self.run(padded, scratch)
+    }
+
+    /// Height of the lines that the network takes, and the longest of them: pixels.
+    pub fn height_and_longest(&self) -> (u32, u32) {
+        let height = self.network.input.height;
+        (height, self.widths.last().copied().unwrap_or(height))
+    }
+
+    /// Reads a patch of the network's height that is not longer than its longest line.
+    pub fn read_patch(
+        &self,
+        patch: &Patch,
+        scratch: &mut Scratch,
+    ) -> Result<Steps, RecognitionError> {
+        let next = self.widths.iter().copied().find(|next| *next >= patch.width);
+        let padded = next.unwrap_or(patch.width);
+        prepare_patch(patch, padded, &self.network.input, scratch);
+        self.run(padded, scratch)
+    }
+
+    /// Runs the network on the tensor that lies in the scratch.
+    fn run(&self, width: u32, scratch: &mut Scratch) -> Result<Steps, RecognitionError> {
+        let shape = [1, 3, self.network.input.height as usize, width as usize];
         let output = self.network.run_prepared(&shape, scratch)?.into_iter().next();
         match output {
             Some(output) if self.fits(&output.shape) => {

@@ -9,7 +9,7 @@ use fast_image_resize::Resizer;
 
 use super::decode::{Detail, Photo};
 use super::error::RecognitionError;
-use super::geometry::{Point, Rect};
+use super::geometry::{Patch, Point, Rect};
 use super::manifest::{Input, Position, Resize, Rounding};
 use normalise::normalise;
 use resize::{Crop, resize};
@@ -98,6 +98,11 @@ pub fn detail(input: &Input) -> Detail {
 /// follow on the right up to `padded_width`.
 pub fn prepare_as_it_is(picture: &Photo, padded_width: u32, input: &Input, scratch: &mut Scratch) {
     normalise(&picture.rgb, picture.width, padded_width, input, &mut scratch.input);
+}
+
+/// As `prepare_as_it_is`, for a patch of a photo.
+pub fn prepare_patch(patch: &Patch, padded_width: u32, input: &Input, scratch: &mut Scratch) {
+    normalise(&patch.rgb, patch.width, padded_width, input, &mut scratch.input);
 }
 
 /// The whole photo scaled to that size.

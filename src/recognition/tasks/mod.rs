@@ -5,6 +5,7 @@ mod classify;
 mod embed;
 mod faces;
 mod objects;
+mod plates;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +22,7 @@ use classify::Classify;
 use embed::Embed;
 use faces::Faces;
 use objects::Objects;
+use plates::Plates;
 
 /// What a task's file declares: its name, its part of the manifest, and how its graphs are loaded.
 trait TaskKind: 'static {
@@ -100,9 +102,10 @@ pub fn open(folder: &Folder) -> Result<Opened, LoadError> {
         Embed::NAME => open_as::<Embed>(folder, manifest),
         Faces::NAME => open_as::<Faces>(folder, manifest),
         Objects::NAME => open_as::<Objects>(folder, manifest),
+        Plates::NAME => open_as::<Plates>(folder, manifest),
         other => Err(LoadError(format!(
             "model.toml: unknown task `{other}`; known are {}",
-            [Classify::NAME, Embed::NAME, Faces::NAME, Objects::NAME].join(", ")
+            [Classify::NAME, Embed::NAME, Faces::NAME, Objects::NAME, Plates::NAME].join(", ")
         ))),
     }
 }
