@@ -3,6 +3,7 @@
 //! It knows nothing of Redis and may not: everything here is plain Rust, tested alone. Data flows
 //! one way: `decode` → `prepare` → `engine` → `tasks`.
 
+mod ctc;
 pub mod decode;
 pub mod engine;
 mod error;

@@ -36,8 +36,20 @@ impl Network {
         photo: &Photo,
         scratch: &mut Scratch,
     ) -> Result<(Vec<Output>, Placement), RecognitionError> {
-        let placement = prepare(photo, &self.input, scratch)?;
-        Ok((self.run_prepared(&self.input.shape(), scratch)?, placement))
+        self.run_sized(photo, self.input.width, self.input.height, scratch)
+    }
+
+    /// As `run_placed`, with an input of another size than the manifest's.
+    pub fn run_sized(
+        &self,
+        photo: &Photo,
+        width: u32,
+        height: u32,
+        scratch: &mut Scratch,
+    ) -> Result<(Vec<Output>, Placement), RecognitionError> {
+        let input = Input { width, height, ..self.input.clone() };
+        let placement = prepare(photo, &input, scratch)?;
+        Ok((self.run_prepared(&input.shape(), scratch)?, placement))
     }
 
     /// Runs the graph on a photo and scales its first output to unit length.

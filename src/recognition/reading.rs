@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::decode::Photo;
 use super::engine::Output;
 use super::error::{LoadError, RecognitionError};
+use super::geometry::Patch;
 use super::manifest::{Graph, LabelList};
 use super::network::{Loading, Network};
-use super::prepare::{Scratch, prepare_as_it_is, scaled};
+use super::prepare::{Scratch, prepare_as_it_is, prepare_patch, scaled};
 
 /// CTC's class for "nothing here".
 const BLANK: usize = 0;
@@ -78,6 +79,29 @@ impl LineReader {
     /// Reads a picture of one line, scaled to the height that the network takes.
     pub fn read(&self, line: &Photo, scratch: &mut Scratch) -> Result<Steps, RecognitionError> {
         let output = run_on_line(&self.network, line, &self.widths, scratch)?;
+        self.steps(output)
+    }
+
+    /// Height of the lines that the network takes, and the longest of them: pixels.
+    pub fn height_and_longest(&self) -> (u32, u32) {
+        let height = self.network.input.height;
+        (height, self.widths.last().copied().unwrap_or(height))
+    }
+
+    /// Reads a patch of the network's height that is not longer than its longest line.
+    pub fn read_patch(
+        &self,
+        patch: &Patch,
+        scratch: &mut Scratch,
+    ) -> Result<Steps, RecognitionError> {
+        let padded = padded(patch.width, &self.widths);
+        prepare_patch(patch, padded, &self.network.input, scratch);
+        let shape = [1, 3, self.network.input.height as usize, padded as usize];
+        let output = self.network.run_prepared(&shape, scratch)?.into_iter().next();
+        self.steps(output)
+    }
+
+    fn steps(&self, output: Option<Output>) -> Result<Steps, RecognitionError> {
         match output {
             Some(output) if self.fits(&output.shape) => {
                 Ok(Steps { classes: output.shape[2], values: output.values })

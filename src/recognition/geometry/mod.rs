@@ -3,6 +3,7 @@
 
 mod nms;
 mod projection;
+mod quad;
 mod rectangle;
 mod regions;
 mod similarity;
@@ -10,10 +11,11 @@ mod warp;
 
 pub use nms::non_maximum_suppression;
 pub use projection::Projection;
+pub use quad::{grown, is_convex, part, sides};
 pub use rectangle::{TurnedRect, clockwise};
 pub use regions::Map;
 pub use similarity::Similarity;
-pub use warp::{Outside, cut_out, sample_at_pixels};
+pub use warp::{Outside, Patch, cut_out, sample_at_pixels};
 
 use serde::{Serialize, Serializer};
 
@@ -92,13 +94,24 @@ impl Rect {
 
     /// Intersection over union: 0 for boxes that do not overlap, 1 for equal ones.
     pub fn iou(&self, other: &Rect) -> f64 {
+        match self.common_area(other) {
+            0.0 => 0.0,
+            common => common / (self.area() + other.area() - common),
+        }
+    }
+
+    /// Intersection over the smaller of the two: 1 for a box within another.
+    pub fn share_of_smaller(&self, other: &Rect) -> f64 {
+        match self.common_area(other) {
+            0.0 => 0.0,
+            common => common / self.area().min(other.area()),
+        }
+    }
+
+    fn common_area(&self, other: &Rect) -> f64 {
         let width = self.right.min(other.right) - self.left.max(other.left);
         let height = self.bottom.min(other.bottom) - self.top.max(other.top);
-        if width <= 0.0 || height <= 0.0 {
-            return 0.0;
-        }
-        let common = width * height;
-        common / (self.area() + other.area() - common)
+        if width <= 0.0 || height <= 0.0 { 0.0 } else { width * height }
     }
 }
 
@@ -114,6 +127,10 @@ mod tests {
         assert_eq!(unit.iou(&unit), 1.0);
         assert!((unit.iou(&shifted) - 1.0 / 3.0).abs() < 1e-12);
         assert_eq!(unit.iou(&away), 0.0);
+        let within = Rect { left: 0.5, top: 0.5, right: 1.0, bottom: 1.0 };
+        assert_eq!(unit.share_of_smaller(&within), 1.0);
+        assert_eq!(within.share_of_smaller(&shifted), 0.0);
+        assert_eq!(shifted.share_of_smaller(&unit), 0.5);
     }
 
     #[test]

@@ -37,6 +37,13 @@ impl Projection {
         let [x, y, w] = self.rows.map(|[a, b, c]| a * point.x + b * point.y + c);
         Point { x: x / w, y: y / w }
     }
+
+    /// As `apply`, of a point that may lie beyond the rectangle: none at the horizon, or behind it.
+    pub fn apply_before_horizon(&self, point: Point) -> Option<Point> {
+        let [.., w] = self.rows.map(|[a, b, c]| a * point.x + b * point.y + c);
+        let image = self.apply(point);
+        (w > 1e-6 && image.x.is_finite() && image.y.is_finite()).then_some(image)
+    }
 }
 
 fn cross(a: Point, b: Point) -> f64 {

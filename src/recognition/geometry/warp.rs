@@ -1,6 +1,6 @@
 //! Cutting a picture out of a photo along any transform.
 
-use super::{Point, Projection, distance};
+use super::{Point, Projection, Quad, sides};
 use crate::recognition::decode::Photo;
 
 /// What lies outside the photo.
@@ -65,19 +65,60 @@ fn pixel(photo: &Photo, x: f64, y: f64, outside: Outside) -> [u8; 3] {
 /// perspective: as wide and high as the longer of opposite sides. None if they are no convex
 /// quadrangle, or a huge one.
 pub fn cut_out(photo: &Photo, quad: &[Point; 4]) -> Option<Photo> {
-    let [top_left, top_right, bottom_right, bottom_left] = *quad;
-    let width = distance(top_left, top_right).max(distance(bottom_left, bottom_right));
-    let height = distance(top_left, bottom_left).max(distance(top_right, bottom_right));
+    let (width, height) = sides(quad);
     let (width, height) = (width.floor().max(1.0), height.floor().max(1.0));
     let projection = Projection::of_rectangle(width, height, quad)?;
     if width * height > MOST_PIXELS {
         return None;
     }
-    let place = |at: Point| {
-        let Point { x, y } = projection.apply(Point { x: at.x + 0.5, y: at.y + 0.5 });
-        Point { x: x - 0.5, y: y - 0.5 }
-    };
+    let place = |at: Point| of_pixels(&projection, at);
     Some(sample_at_pixels(photo, width as u32, height as u32, Outside::Nearest, place))
+}
+
+/// A projection applied to indices of pixels, which are half a pixel less than their centres.
+fn of_pixels(projection: &Projection, at: Point) -> Point {
+    let Point { x, y } = projection.apply(Point { x: at.x + 0.5, y: at.y + 0.5 });
+    Point { x: x - 0.5, y: y - 0.5 }
+}
+
+/// A part of a photo made upright, with samples that are not rounded.
+pub struct Patch {
+    pub width: u32,
+    pub height: u32,
+    /// Red, green, blue of each pixel, 0 to 255, row by row.
+    pub rgb: Vec<f32>,
+}
+
+impl Patch {
+    /// The four corners as a picture of that size, by perspective, bilinear. Where the photo is finer
+    /// than the picture each pixel is the mean of `fineness` x `fineness` samples. None if the corners
+    /// are no convex quadrangle.
+    pub fn cut_out(
+        photo: &Photo,
+        quad: &Quad,
+        width: u32,
+        height: u32,
+        fineness: u32,
+    ) -> Option<Patch> {
+        let columns = f64::from(width * fineness);
+        let projection = Projection::of_rectangle(columns, f64::from(height * fineness), quad)?;
+        let mut rgb = Vec::with_capacity(width as usize * height as usize * 3);
+        let samples = f64::from(fineness * fineness);
+        for row in 0..height {
+            for column in 0..width {
+                let mut sum = [0.0; 3];
+                for (dy, dx) in (0..fineness).flat_map(|dy| (0..fineness).map(move |dx| (dy, dx))) {
+                    let x = f64::from(column * fineness + dx);
+                    let y = f64::from(row * fineness + dy);
+                    let at = of_pixels(&projection, Point { x, y });
+                    let sample = bilinear(photo, at, Outside::Nearest);
+                    sum.iter_mut().zip(sample).for_each(|(sum, sample)| *sum += sample);
+                }
+                rgb.extend(sum.map(|sum| (sum / samples) as f32));
+            }
+        }
+        Some(Patch { width, height, rgb })
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +155,12 @@ mod tests {
         assert_eq!((picture.width, picture.height), (3, 2));
         let greys: Vec<u8> = picture.rgb.iter().step_by(3).copied().collect();
         assert_eq!(greys, [30, 20, 10, 30, 20, 10]);
+        let patch = Patch::cut_out(&photo, &quad, 6, 4, 1).expect("a quadrangle");
+        let greys: Vec<f32> = patch.rgb.iter().step_by(3).take(6).copied().collect();
+        assert_eq!(greys, [30.0, 27.5, 22.5, 17.5, 12.5, 10.0]);
+        let patch = Patch::cut_out(&photo, &quad, 3, 2, 2).expect("a quadrangle");
+        let greys: Vec<f32> = patch.rgb.iter().step_by(3).take(3).copied().collect();
+        assert_eq!(greys, [28.75, 20.0, 11.25]);
         assert!(cut_out(&photo, &[corner(1.0, 1.0); 4]).is_none());
         assert!(cut_out(&photo, &[corner(f64::NAN, 1.0); 4]).is_none());
     }

@@ -9,7 +9,7 @@ use fast_image_resize::Resizer;
 
 use super::decode::{Detail, Photo};
 use super::error::RecognitionError;
-use super::geometry::{Point, Rect};
+use super::geometry::{Patch, Point, Rect};
 use super::manifest::{Input, Position, Resize, Rounding};
 use normalise::normalise;
 use resize::{Crop, resize};
@@ -98,6 +98,11 @@ pub fn detail(input: &Input) -> Detail {
 /// follow on the right up to `padded_width`.
 pub fn prepare_as_it_is(picture: &Photo, padded_width: u32, input: &Input, scratch: &mut Scratch) {
     normalise(&picture.rgb, picture.width, padded_width, input, &mut scratch.input);
+}
+
+/// As `prepare_as_it_is`, for a patch of a photo.
+pub fn prepare_patch(patch: &Patch, padded_width: u32, input: &Input, scratch: &mut Scratch) {
+    normalise(&patch.rgb, patch.width, padded_width, input, &mut scratch.input);
 }
 
 /// The whole photo scaled to that size.
@@ -242,8 +247,7 @@ mod tests {
     fn zeros_follow_a_narrow_picture() {
         let picture = Photo::new(1, 2, vec![20, 0, 0, 30, 0, 0]);
         let input = input(Layout::Nchw, Colour::Rgb);
-        let mut scratch = Scratch::default();
-        scratch.input = vec![9.0; 100];
+        let mut scratch = Scratch { input: vec![9.0; 100], ..Scratch::default() };
         prepare_as_it_is(&picture, 3, &input, &mut scratch);
         assert_near(&scratch.input[..6], &[1.0, 0.0, 0.0, 2.0, 0.0, 0.0]);
         assert_eq!(scratch.input.len(), 18);

@@ -4,7 +4,15 @@ use crate::recognition::manifest::{Colour, Input, Layout};
 
 /// One pass over the pixels of a picture: `(sample / divide_by - mean) / std` as one multiplication
 /// and one addition. Its rows may be shorter than the tensor's: zeros follow on the right.
-pub fn normalise(rgb: &[u8], width: u32, padded_width: u32, input: &Input, tensor: &mut Vec<f32>) {
+pub fn normalise<Sample: Copy>(
+    rgb: &[Sample],
+    width: u32,
+    padded_width: u32,
+    input: &Input,
+    tensor: &mut Vec<f32>,
+) where
+    f32: From<Sample>,
+{
     let (width, padded_width) = (width as usize, padded_width as usize);
     let pixels = rgb.len() / 3 / width * padded_width;
     if padded_width > width {

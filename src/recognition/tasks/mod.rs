@@ -6,6 +6,7 @@ mod classify;
 mod embed;
 mod faces;
 mod objects;
+mod plates;
 mod text;
 
 use serde::Serialize;
@@ -24,6 +25,7 @@ use classify::Classify;
 use embed::Embed;
 use faces::Faces;
 use objects::Objects;
+use plates::Plates;
 use text::Text;
 
 /// What a task's file declares: its name, its part of the manifest, and how its graphs are loaded.
@@ -110,12 +112,13 @@ pub fn open(folder: &Folder) -> Result<Opened, LoadError> {
         Embed::NAME => open_as::<Embed>(folder, manifest),
         Faces::NAME => open_as::<Faces>(folder, manifest),
         Objects::NAME => open_as::<Objects>(folder, manifest),
+        Plates::NAME => open_as::<Plates>(folder, manifest),
         Text::NAME => open_as::<Text>(folder, manifest),
         other => Err(LoadError(format!("model.toml: unknown task `{other}`; known are {KNOWN}"))),
     }
 }
 
-const KNOWN: &str = "barcodes, classify, embed, faces, objects, text";
+const KNOWN: &str = "barcodes, classify, embed, faces, objects, plates, text";
 
 fn open_as<Kind: TaskKind>(folder: &Folder, manifest: Manifest) -> Result<Opened, LoadError> {
     let lazy = manifest.lazy;
