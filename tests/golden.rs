@@ -6,12 +6,14 @@ use crate::support::*;
 use serde_json::Value as Json;
 
 /// Each model: its name, the reference's name of what it does, and its threshold.
-const MODELS: [(&str, &str, f64); 5] = [
+pub const MODELS: [(&str, &str, f64); 7] = [
     ("mobilenetv2", "classify", 0.0),
     ("open-nsfw", "nsfw", 0.0),
     ("objects", "objects", 0.3),
     ("faces", "faces", 0.7),
     ("embed", "embed", 0.0),
+    ("text", "text", 0.5),
+    ("plates", "plates", 0.5),
 ];
 
 fn json(text: &str) -> Json {

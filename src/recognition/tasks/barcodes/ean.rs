@@ -102,9 +102,6 @@ impl Layout {
     }
 }
 
-/// Runs of the shortest of these codes.
-pub const LEAST_RUNS: usize = Symbology::UpcE.layout().runs();
-
 /// Everything in a line that might be a code, with the edges where it begins and ends. `edges` are
 /// where the line changes between light and dark, and `length` is the line's.
 pub fn frames(

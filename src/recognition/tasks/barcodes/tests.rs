@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::codes::Point;
 use super::*;
 use crate::recognition::decode::{DecodeLimits, Detail, decode};
+use crate::recognition::manifest::Manifest;
 
 const ALL: [Format; 9] = [
     Format::Ean13,
@@ -242,7 +243,10 @@ fn pictures_without_codes_and_of_hostile_shapes_give_nothing_in_bounded_time() {
 
 #[test]
 fn manifests_name_formats_and_nothing_else() {
-    let load = |text: &str| load(Manifest::parse(text).unwrap());
+    let load = |text: &str| {
+        let manifest: BarcodesManifest = Manifest::parse(text)?.body()?;
+        manifest.check(&[])
+    };
     assert!(load("task = \"barcodes\"\nformats = [\"EAN-13\", \"QRCode\"]").is_ok());
     for wrong in ["", "formats = []", "formats = [\"EAN-14\"]", "formats = [\"ITF\"]\ntop = 3"] {
         assert!(load(&format!("task = \"barcodes\"\n{wrong}")).is_err(), "{wrong}");

@@ -164,7 +164,10 @@ pub mod tests {
     }
 
     /// A look at a text in which each character has its probability; some have a rival.
-    fn look(text: &[(char, f64, Option<(char, f64)>)]) -> Probabilities {
+    /// A step that may be read in two ways.
+    type Step = (char, f64, Option<(char, f64)>);
+
+    fn look(text: &[Step]) -> Probabilities {
         let classes = CHARACTERS.chars().count() + 1;
         let class = |character: char| 1 + CHARACTERS.chars().position(|c| c == character).unwrap();
         let mut values = Vec::new();
