@@ -11,7 +11,8 @@ use std::io::Cursor;
 use std::path::Path;
 
 /// The models that come with the module, one of each task at least.
-const ALL: [&str; 6] = ["mobilenetv2", "open-nsfw", "objects", "faces", "embed", "barcodes"];
+const ALL: [&str; 8] =
+    ["mobilenetv2", "open-nsfw", "objects", "faces", "embed", "barcodes", "text", "plates"];
 
 fn json(text: &str) -> Json {
     serde_json::from_str(text).expect("JSON")
