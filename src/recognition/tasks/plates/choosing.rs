@@ -163,8 +163,11 @@ pub mod tests {
         Judge { alphabet, formats: formats() }
     }
 
-    /// A look at a text in which each character has its probability; some have a rival.
-    fn look(text: &[(char, f64, Option<(char, f64)>)]) -> Probabilities {
+    /// A character, its probability, and maybe its rival.
+    type Step = (char, f64, Option<(char, f64)>);
+
+    /// A look at a text.
+    fn look(text: &[Step]) -> Probabilities {
         let classes = CHARACTERS.chars().count() + 1;
         let class = |character: char| 1 + CHARACTERS.chars().position(|c| c == character).unwrap();
         let mut values = Vec::new();
