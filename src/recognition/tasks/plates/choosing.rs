@@ -163,10 +163,10 @@ pub mod tests {
         Judge { alphabet, formats: formats() }
     }
 
-    /// A look at a text in which each character has its probability; some have a rival.
-    /// A step that may be read in two ways.
+    /// A character, its probability, and maybe its rival.
     type Step = (char, f64, Option<(char, f64)>);
 
+    /// A look at a text.
     fn look(text: &[Step]) -> Probabilities {
         let classes = CHARACTERS.chars().count() + 1;
         let class = |character: char| 1 + CHARACTERS.chars().position(|c| c == character).unwrap();
