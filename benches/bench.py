@@ -8,8 +8,8 @@ MODULE is its file, target/release/libredis_image.so by default; --only measures
 Contenders take turns, so that whatever else the machine does meets all of them. A figure is the median of the rounds,
 a ratio the median of each round's ratio, with the lowest and highest in brackets. Only ratios carry over to another
 machine. What it needs goes into target/bench-venv. Everything measured, and plots, go into benches/results, or with
---quick (a try, with few and short rounds) or --only into target/bench-quick. --nice sets image.nice: on a busy machine 0 gives
-the module's workers the same share as the Python worker gets. REDIS_SERVER names another redis-server.
+--quick (a try, with few and short rounds) or --only into target/bench-quick. --nice sets image.nice: on a busy machine
+0 gives the module's workers the same share as the Python worker gets. REDIS_SERVER names another redis-server.
 """
 import argparse
 import json

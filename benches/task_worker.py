@@ -47,7 +47,8 @@ class TaskWorker:
     def __init__(self, port, models, tasks):
         cv2.setNumThreads(1)
         self.redis = redis.Redis(port=port, socket_timeout=TIMEOUT)
-        self.sessions = {graph: session(Path(models, task, f"{graph}.onnx")) for task in tasks for graph in GRAPHS[task]}
+        self.sessions = {graph: session(Path(models, task, f"{graph}.onnx"))
+                         for task in tasks for graph in GRAPHS[task]}
         if "ppocr-rec" in self.sessions:
             known = self.sessions["ppocr-rec"].get_modelmeta().custom_metadata_map["character"]
             self.characters = np.array(["", *known.split("\n"), " "])

@@ -28,7 +28,8 @@ PHOTOS = {
 
 
 def every_task(report, field, photos, effort):
-    report.title(f"Every task, onnxruntime: every payload new; {SIZE} workers and {CLIENTS} clients, or {SIZE} processes")
+    report.title("Every task, onnxruntime, every payload new; "
+                 f"{SIZE} workers and {CLIENTS} clients, or {SIZE} processes")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         quick = with_quick(field.models, folder)
