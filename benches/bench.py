@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Measures the module, with each engine, beside a Python worker and Redis's own commands, and prints ratios.
 
-    bench.py [MODULE] [--quick] [--nice N]      MODULE: its file; target/release/libredis_image.so by default
+    bench.py [MODULE] [--quick] [--nice N] [--only SECTION]...
+
+MODULE is its file, target/release/libredis_image.so by default; --only measures these sections alone.
 
 Contenders take turns, so that whatever else the machine does meets all of them. A figure is the median of the rounds,
 a ratio the median of each round's ratio, with the lowest and highest in brackets. Only ratios carry over to another
 machine. What it needs goes into target/bench-venv. Everything measured, and plots, go into benches/results, or with
---quick (a try, with few and short rounds) into target/bench-quick. --nice sets image.nice: on a busy machine 0 gives
-the module's workers the same share as the Python worker gets. REDIS_SERVER names another redis-server.
+--quick (a try, with few and short rounds) or --only into target/bench-quick. --nice sets image.nice: on a busy machine
+0 gives the module's workers the same share as the Python worker gets. REDIS_SERVER names another redis-server.
 """
 import argparse
 import json
@@ -35,11 +37,13 @@ class Effort:
     few: int = 3
     seconds: float = 2.0
     photo_seconds: float = 0.8
+    task_seconds: float = 1.2
     hits: int = 7
     payloads: int = 15
 
 
-QUICK = Effort(2, 2, 2, 0.6, 0.4, 2, 3)
+SECTIONS = ("throughput", "sizes_of_photos", "pings", "mixed", "hits", "share", "together", "large", "every_task")
+QUICK = Effort(2, 2, 2, 0.6, 0.4, 0.4, 2, 3)
 
 
 def enter_venv():
@@ -66,7 +70,8 @@ class Field:
         from worker import Worker
 
         self.PHASES = Worker.PHASES
-        self.settings = {"models_path": ROOT / "models", "onnxruntime_path": ROOT / "onnxruntime", "threads": 1,
+        self.models = ROOT / "models"
+        self.settings = {"models_path": self.models, "onnxruntime_path": ROOT / "onnxruntime", "threads": 1,
                          "ttl": 3600} | ({} if nice is None else {"nice": nice})
         self.path, self.kind = module, Server
         self.servers = {engine: stack.enter_context(self.fresh(engine)) for engine in ("onnxruntime", "tract")}
@@ -78,8 +83,8 @@ class Field:
         for crew in self.crews.values():
             stack.callback(crew.stop)
 
-    def fresh(self, engine):
-        return self.kind(self.path, engine=engine, **self.settings)
+    def fresh(self, engine, **others):
+        return self.kind(self.path, **self.settings | {"engine": engine} | others)
 
     def module(self, engine, threads, clients=None, how="sent"):
         from contest import Contender
@@ -105,7 +110,7 @@ def facts_of(module, field):
             sys.exit(f"bench: {engine} was wanted, but {model['engine']} runs the model: make onnxruntime")
     nice = field.servers["onnxruntime"].client.ask("CONFIG", "GET", "image.nice")[1].decode()
     content = module.read_bytes()
-    packages = ("onnxruntime", "pillow", "numpy", "redis", "hiredis")
+    packages = ("onnxruntime", "pillow", "numpy", "opencv-python-headless", "zxing-cpp", "redis", "hiredis")
     return {
         "date": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         "machine": f"{os.cpu_count()} cores, {cpu}, {platform.system()} {platform.release()}",
@@ -128,6 +133,7 @@ def main():
     parser.add_argument("module", nargs="?", default=TARGET / "release/libredis_image.so", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--nice", type=int)
+    parser.add_argument("--only", action="append", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
     arguments = parser.parse_args()
     module, effort = arguments.module.resolve(), QUICK if arguments.quick else Effort()
     for path, how in ((module, "build"), (TARGET / "photos/china.jpg", "photos")):
@@ -140,6 +146,7 @@ def main():
     from plots import all_plots
     from report import Report
     from single import hits, large, share, together
+    from tasks import every_task
 
     # So that what ends this program ends its servers, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -149,14 +156,17 @@ def main():
     with ExitStack() as stack:
         field = Field(stack, module, max(2, os.cpu_count()), arguments.nice)
         facts = facts_of(module, field)
-        for measure in (throughput, sizes_of_photos, pings, mixed, hits, share, together, large):
+        for measure in (throughput, sizes_of_photos, pings, mixed, hits, share, together, large, every_task):
+            if arguments.only and measure.__name__ not in arguments.only:
+                continue
             passed = f"{time.monotonic() - began:4.0f} s"
             print(f"{passed}: {measure.__name__.replace('_', ' ')} ...", file=sys.stderr, flush=True)
             measure(report, field, pictures, effort)
     slices = list(results_of(report))
     others, stolen = ([one[name] for one in slices] for name in ("others", "stolen"))
     facts |= {
-        "photos": ", ".join(f"{name} {path.stat().st_size:,} bytes" for name, path in pictures.items()),
+        "photos": ", ".join(f"{name} {path.stat().st_size:,} bytes" for name, path in pictures.items()
+                            if path.parent.name == "bench-photos"),
         "load": " ".join(f"{value:.2f}" for value in load) + " (1, 5, 15 minutes) at the start",
         "others": f"other programs used {mean(others):.0%} of the cores meanwhile (at most {max(others):.0%} in a "
                   f"slice), the hypervisor kept {mean(stolen):.0%}",
@@ -169,12 +179,12 @@ def main():
                  "(image.nice), the\nPython worker is not: rates and latencies are then too bad for the module. CPU a "
                  "miss is what to look at, or --nice 0.")
     print(f"\n{text}")
-    folder = TARGET / "bench-quick" if arguments.quick else HERE / "results"
+    folder = TARGET / "bench-quick" if arguments.quick or arguments.only else HERE / "results"
     folder.mkdir(parents=True, exist_ok=True)
     content = {"facts": facts, "rows": report.rows, "data": report.data}
     (folder / "latest.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     (folder / "latest.txt").write_text(text + "\n")
-    for name, plot in all_plots(report.data, facts):
+    for name, plot in () if arguments.only else all_plots(report.data, facts):
         (folder / name).write_text(plot)
 
 

@@ -1,7 +1,7 @@
 """What contenders do under the same load: misses, photos, mixed requests, PING."""
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, median
 
 from crew import Job
@@ -21,17 +21,22 @@ class Contender:
     size: int  # processes that ask
     threads: int = 0  # of the module's workers; 0: no module
 
-    def run(self, kind, photo, seconds, ping=False):
-        """A slice of time under load, and what came of it."""
+    def alone(self):
+        """The same with one that asks."""
+        return replace(self, size=1)
+
+    def run(self, kind, photos, seconds, ping=False):
+        """A slice of time under load, and what came of it. Several photos, for misses, come in turn."""
+        photos = photos if isinstance(photos, tuple) else (photos,)
         client = self.server.client
         if self.threads:
             client.set_threads(self.threads)
         if kind != "misses":
-            self.crew.start(Job("seed", self.how, photo), 1)
+            self.crew.start(Job("seed", self.how, photos), 1)
             self.crew.collect(1)
         begin = time.perf_counter() + WARM
         end = begin + seconds
-        self.crew.start(Job(kind, self.how, photo, begin, end), self.size)
+        self.crew.start(Job(kind, self.how, photos, begin, end), self.size)
         sleep_until(begin)
         cpu, (busy, stolen), began = self.server.cpu(), machine_busy(), time.perf_counter()
         own = time.process_time()
@@ -56,6 +61,8 @@ class Contender:
         for name, values in (("miss", taken.misses), ("hit", taken.hits), ("ping", pings)):
             if values:
                 result |= {f"{name}_p50": percentile(values, 50), f"{name}_p99": percentile(values, 99)}
+        if taken.misses:
+            result["miss_mean"] = mean(taken.misses)
         if taken.phases:
             result["phases"] = [median(values) for values in zip(*taken.phases)]
         return result

@@ -8,11 +8,6 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import count
 from multiprocessing import get_context
-from pathlib import Path
-
-from worker import ModuleClient, Worker
-
-KINDS = {"worker": Worker, "client": ModuleClient}
 POOL, AT_LEAST = 20, 3
 
 
@@ -22,7 +17,7 @@ class Job:
 
     kind: str  # misses, hits, mixed: nine hits and a miss; or seed: once each of those that hits are about
     how: str  # the recogniser's method
-    photo: Path
+    photos: tuple  # paths, which take turns
     begin: float = 0.0  # counted from here
     end: float = 0.0
 
@@ -86,7 +81,7 @@ def received(pipe):
 def member(pipe, kind, arguments):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        recogniser = KINDS[kind](*arguments)
+        recogniser = recogniser_of(kind)(*arguments)
         pipe.send(Taken())  # Ready.
         while True:
             pipe.send(work(pipe.recv(), recogniser))
@@ -96,15 +91,28 @@ def member(pipe, kind, arguments):
         pipe.send(traceback.format_exc())
 
 
+def recogniser_of(kind):
+    """Imported where it is needed: only some processes need OpenCV."""
+    if kind == "task worker":
+        from task_worker import TaskWorker as recogniser
+    elif kind == "task client":
+        from task_client import TaskClient as recogniser
+    elif kind == "worker":
+        from worker import Worker as recogniser
+    else:
+        from worker import ModuleClient as recogniser
+    return recogniser
+
+
 def work(job, recogniser):
     ask, now = getattr(recogniser, job.how), time.perf_counter
     taken, began = Taken(), None
-    picture = job.photo.read_bytes()
+    pictures = [photo.read_bytes() for photo in job.photos]
     if job.kind == "seed":
-        for payload in pool(picture):
+        for payload in pool(pictures[0]):
             ask(payload)
         return taken
-    for payload, new in payloads(job.kind, picture):
+    for payload, new in payloads(job.kind, pictures):
         start = now()
         if began is None and start >= job.begin:
             began = time.process_time()
@@ -123,12 +131,13 @@ def work(job, recogniser):
     return taken
 
 
-def payloads(kind, picture):
+def payloads(kind, pictures):
     """Payloads, and whether nobody has seen them."""
-    known, dice = pool(picture) if kind != "misses" else (), random.Random(os.getpid())
-    for number in count():
+    known, dice = pool(pictures[0]) if kind != "misses" else (), random.Random(os.getpid())
+    # Each process begins elsewhere.
+    for number in count(os.getpid()):
         if kind == "misses" or kind == "mixed" and number % 10 == 9:
-            yield picture + os.urandom(8), True
+            yield pictures[number % len(pictures)] + os.urandom(8), True
         else:
             yield dice.choice(known), False
 

@@ -24,7 +24,20 @@ def photos(sources, target):
             part = made[name].with_suffix(".part")
             part.write_bytes(encoded(mosaic(sources, *recipe[:3]), recipe[3]))
             part.replace(made[name])
-    return made
+    return made | {path.name: path for path in sources.iterdir()} | {"EAN-13 page": book_page(target)}
+
+
+def book_page(target):
+    """The code of a book, drawn on a white page."""
+    import zxingcpp
+
+    path = target / "ean13.png"
+    if not path.exists():
+        code = zxingcpp.create_barcode("9780140013993", zxingcpp.BarcodeFormat.EAN13)
+        page = Image.new("L", (800, 600), "white")
+        page.paste(Image.fromarray(zxingcpp.write_barcode_to_image(code, scale=3)), (200, 220))
+        page.save(path)
+    return path
 
 
 def mosaic(sources, columns, rows, tile):

@@ -46,8 +46,8 @@ class Client:
         lines = (line.partition(":") for line in self.ask("INFO", "everything").decode().splitlines())
         return {name: value for name, _, value in lines}
 
-    def model_info(self):
-        fields = self.info()[f"image_model_{MODEL}"].split(",")
+    def model_info(self, model=MODEL):
+        fields = self.info()[f"image_model_{model}"].split(",")
         return dict(field.partition("=")[::2] for field in fields)
 
     def set_threads(self, threads):
