@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import mean, median
 
 from crew import Job
+from photos import PHOTOS
 from report import percentile, shown, spread, turns
 from servers import Client, command, machine_busy
 
@@ -118,10 +119,10 @@ def sizes_of_photos(report, field, photos, effort):
     everyone = {engine: field.module(engine, 1, 1) for engine in ENGINES}
     everyone |= {"Python with draft": field.python("draft", 1), "Python": field.python("plain", 1)}
     everything = {(photo, name): lambda one=one, photo=photo: one.run("misses", photos[photo], effort.photo_seconds)
-                  for photo in photos for name, one in everyone.items()}
+                  for photo in PHOTOS for name, one in everyone.items()}
     taken = turns(effort.rounds, everything)
     report.data["photos"] = {f"{name}: {photo}": results for (photo, name), results in taken.items()}
-    for photo in photos:
+    for photo in PHOTOS:
         for engine in ENGINES:
             for worker, least, aim in (("Python with draft", 0.95, 0.85), ("Python", 0.4, 0.3)):
                 if photo.endswith("PNG") and worker == "Python with draft":

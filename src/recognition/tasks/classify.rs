@@ -76,7 +76,7 @@ impl Body for ClassifyManifest {
 
 impl TaskKind for Classify {
     const NAME: &'static str = "classify";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     type Manifest = ClassifyManifest;
 
     fn load(

@@ -103,14 +103,13 @@ impl Layout {
 }
 
 /// Everything in a line that might be a code, with the edges where it begins and ends. `edges` are
-/// where the line changes between light and dark, and `length` is the line's.
+/// where the line changes between light and dark, beginning with dark, and `length` is the line's.
 pub fn frames(
     edges: &[f32],
-    first_is_dark: bool,
     length: f32,
     mut found: impl FnMut(Symbology, usize, usize, Vec<Costs>),
 ) {
-    for start in (usize::from(!first_is_dark)..edges.len()).step_by(2) {
+    for start in (0..edges.len()).step_by(2) {
         for symbology in Symbology::ALL {
             let layout = symbology.layout();
             if let Some(digits) = frame(edges, start, length, &layout) {

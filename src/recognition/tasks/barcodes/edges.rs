@@ -1,19 +1,16 @@
 //! The dark and light runs of a line.
 
-/// Where a line changes between light and dark, in samples from its start, ascending. Runs lie
-/// between two neighbouring edges; the line's two ends are no edges.
+/// Where a line changes between light and dark, in samples from its start, ascending: to dark at even
+/// indices, to light at odd ones. Around the picture it is light: a line's end is an edge if it is dark
+/// there, as a code may be cut out without a margin.
 #[derive(Default)]
 pub struct Edges {
     pub at: Vec<f32>,
-    /// Whether the first edge leads from light to dark.
-    pub first_is_dark: bool,
 }
 
 impl Edges {
     /// The same line seen from its other end.
     pub fn reverse(&mut self, length: f32) {
-        // The light ends where it began: an even number of edges starts and ends alike.
-        self.first_is_dark = self.first_is_dark == self.at.len().is_multiple_of(2);
         self.at.reverse();
         self.at.iter_mut().for_each(|at| *at = length - *at);
     }
@@ -40,6 +37,7 @@ pub fn find(values: &[f32], share: f32, edges: &mut Edges) {
     // The last extreme that is sure: where, its value. None until the first one is.
     let mut last: Option<(usize, f32)> = None;
     let mut is_rising = false;
+    let mut starts_dark = false;
     for (index, &value) in values.iter().enumerate() {
         let step = steps[index / BLOCK];
         if value > highest.1 {
@@ -54,7 +52,7 @@ pub fn find(values: &[f32], share: f32, edges: &mut Edges) {
             let extreme = if was_peak { highest } else { lowest };
             match last {
                 Some(last) => edges.at.push(crossing(values, last, extreme)),
-                None => edges.first_is_dark = was_peak,
+                None => starts_dark = was_trough,
             }
             last = Some(extreme);
             is_rising = was_trough;
@@ -67,6 +65,13 @@ pub fn find(values: &[f32], share: f32, edges: &mut Edges) {
         if end.0 > last.0 {
             edges.at.push(crossing(values, last, end));
         }
+    }
+    if starts_dark {
+        edges.at.insert(0, -0.5);
+    }
+    let ends_dark = !edges.at.len().is_multiple_of(2);
+    if ends_dark {
+        edges.at.push(values.len() as f32 - 0.5);
     }
 }
 

@@ -66,15 +66,10 @@ pub fn scan(gray: &Gray, pass: Pass, wants: impl Fn(Format) -> bool, seen: &mut 
                 gray.in_photo(line.start + line.step * at)
             };
             if wants_ean.contains(&true) {
-                ean::frames(
-                    &edges.at,
-                    edges.first_is_dark,
-                    length,
-                    |symbology, first, last, digits| {
-                        let (from, to) = (place(edges.at[first]), place(edges.at[last]));
-                        seen.frames.push(Frame { symbology, from, to, digits });
-                    },
-                );
+                ean::frames(&edges.at, length, |symbology, first, last, digits| {
+                    let (from, to) = (place(edges.at[first]), place(edges.at[last]));
+                    seen.frames.push(Frame { symbology, from, to, digits });
+                });
             }
             if wants_others.contains(&true) {
                 others(&edges, &wants, place, &mut seen.readings);
@@ -156,7 +151,7 @@ fn stretches(edges: &Edges) -> Vec<(usize, usize)> {
     let mean = |from: usize, to: usize| (at[to] - at[from]) / (to - from) as f32;
     let mut found = Vec::new();
     let mut start: Option<usize> = None;
-    for dark in (usize::from(!edges.first_is_dark)..at.len().saturating_sub(1)).step_by(2) {
+    for dark in (0..at.len().saturating_sub(1)).step_by(2) {
         let light = dark + 1;
         let is_start = dark + RUNS < at.len()
             && (dark == 0 || at[dark] - at[dark - 1] >= RATIO * mean(dark, dark + RUNS));
