@@ -191,9 +191,9 @@ impl Fit {
     fn put_on_ground(&self, input: &Input, fill: [u8; 3], scratch: &mut Scratch) {
         let Scratch { resized, ground, .. } = scratch;
         let row_bytes = input.width as usize * 3;
-        let pixels = input.width as usize * input.height as usize;
+        let plain_row = fill.repeat(input.width as usize);
         ground.clear();
-        ground.extend(std::iter::repeat_n(fill, pixels).flatten());
+        (0..input.height).for_each(|_| ground.extend_from_slice(&plain_row));
         let start = self.top as usize * row_bytes + self.left as usize * 3;
         let rows = resized.chunks_exact(self.width as usize * 3);
         for (target, row) in ground[start..].chunks_mut(row_bytes).zip(rows) {
