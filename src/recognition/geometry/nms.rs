@@ -5,15 +5,19 @@ use super::Rect;
 /// The comparisons grow with the square: of more candidates than these only the best are looked at.
 const MOST_CANDIDATES: usize = 2000;
 
-/// Indices of the boxes that stay, best first. A box whose IoU with one that stays is above `limit`
-/// goes. Of equal scores the first counts.
-pub fn non_maximum_suppression(boxes: &[Rect], scores: &[f64], limit: f64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..boxes.len()).collect();
-    order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-    order.truncate(MOST_CANDIDATES);
-    let mut kept: Vec<usize> = Vec::new();
-    for candidate in order {
-        if kept.iter().all(|other| boxes[candidate].iou(&boxes[*other]) <= limit) {
+/// The candidates that stay, best first. One whose box has an IoU above `limit` with one that stays
+/// goes. `place` gives a candidate's box and score; of equal scores the first counts.
+pub fn non_maximum_suppression<T>(
+    mut candidates: Vec<T>,
+    place: impl Fn(&T) -> (Rect, f64),
+    limit: f64,
+) -> Vec<T> {
+    candidates.sort_by(|a, b| place(b).1.total_cmp(&place(a).1));
+    candidates.truncate(MOST_CANDIDATES);
+    let mut kept: Vec<T> = Vec::new();
+    for candidate in candidates {
+        let (rect, _) = place(&candidate);
+        if kept.iter().all(|other| rect.iou(&place(other).0) <= limit) {
             kept.push(candidate);
         }
     }
@@ -32,16 +36,18 @@ mod tests {
     fn the_best_of_overlapping_boxes_stays() {
         let boxes = [square(0.0, 10.0), square(1.0, 10.0), square(8.0, 10.0), square(1.0, 10.0)];
         let scores = [0.5, 0.9, 0.6, 0.9];
-        assert_eq!(non_maximum_suppression(&boxes, &scores, 0.45), [1, 2]);
-        assert_eq!(non_maximum_suppression(&boxes, &scores, 0.1), [1]);
-        assert_eq!(non_maximum_suppression(&[], &[], 0.5), Vec::<usize>::new());
+        let kept = |indices: Vec<usize>, limit: f64| {
+            non_maximum_suppression(indices, |index| (boxes[*index], scores[*index]), limit)
+        };
+        assert_eq!(kept(vec![0, 1, 2, 3], 0.45), [1, 2]);
+        assert_eq!(kept(vec![0, 1, 2, 3], 0.1), [1]);
+        assert_eq!(kept(vec![], 0.5), Vec::<usize>::new());
     }
 
     #[test]
     fn many_candidates_take_no_minutes() {
-        let boxes: Vec<Rect> = (0..100_000).map(|i| square(f64::from(i) * 20.0, 10.0)).collect();
-        let scores: Vec<f64> = (0..100_000).map(f64::from).collect();
-        let kept = non_maximum_suppression(&boxes, &scores, 0.5);
+        let place = |index: &u32| (square(f64::from(*index) * 20.0, 10.0), f64::from(*index));
+        let kept = non_maximum_suppression((0..100_000).collect(), place, 0.5);
         assert_eq!((kept.len(), kept[0]), (MOST_CANDIDATES, 99_999));
     }
 }

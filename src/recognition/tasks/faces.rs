@@ -164,14 +164,11 @@ impl Faces {
             candidate.place = placement.rect_in_photo(candidate.place);
             candidate.landmarks = candidate.landmarks.map(|point| placement.in_photo(point));
         }
-        let boxes: Vec<Rect> = candidates.iter().map(|candidate| candidate.place).collect();
-        let scores: Vec<f64> = candidates.iter().map(|candidate| candidate.score).collect();
-        let kept = non_maximum_suppression(&boxes, &scores, self.rules.iou_threshold);
-        let mut candidates: Vec<_> = candidates.into_iter().map(Some).collect();
-        let found = kept.into_iter().filter_map(|index| candidates[index].take());
+        let place = |face: &Detection| (face.place, face.score);
+        let found = non_maximum_suppression(candidates, place, self.rules.iou_threshold);
         let is_large =
             |face: &Detection| face.place.width().min(face.place.height()) >= self.rules.min_size;
-        Ok(found.filter(is_large).take(self.rules.max_faces).collect())
+        Ok(found.into_iter().filter(is_large).take(self.rules.max_faces).collect())
     }
 
     /// Every cell whose score is high enough, in pixels of the detector's input.

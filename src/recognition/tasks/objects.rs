@@ -206,11 +206,8 @@ impl Objects {
         }
         let mut found = Vec::new();
         for candidates in by_label {
-            let boxes: Vec<Rect> = candidates.iter().map(|candidate| candidate.place).collect();
-            let scores: Vec<f64> = candidates.iter().map(|candidate| candidate.score).collect();
-            let kept = non_maximum_suppression(&boxes, &scores, self.rules.iou_threshold);
-            let mut candidates: Vec<_> = candidates.into_iter().map(Some).collect();
-            found.extend(kept.into_iter().filter_map(|index| candidates[index].take()));
+            let place = |candidate: &Candidate| (candidate.place, candidate.score);
+            found.extend(non_maximum_suppression(candidates, place, self.rules.iou_threshold));
         }
         found
     }

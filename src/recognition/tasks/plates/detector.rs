@@ -160,10 +160,8 @@ impl Detector {
 
     /// Non-maximum suppression.
     fn best(&self, found: Vec<Detection>) -> Vec<Detection> {
-        let boxes: Vec<Rect> = found.iter().map(|detection| detection.place).collect();
-        let scores: Vec<f64> = found.iter().map(|detection| detection.score).collect();
-        let kept = non_maximum_suppression(&boxes, &scores, self.rules.iou_threshold);
-        kept.into_iter().map(|index| found[index].clone()).collect()
+        let place = |detection: &Detection| (detection.place, detection.score);
+        non_maximum_suppression(found, place, self.rules.iou_threshold)
     }
 }
 
