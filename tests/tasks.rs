@@ -89,14 +89,17 @@ fn a_lazy_model_waits_for_its_first_use() {
     assert_eq!(states(&server), wanted("waiting", "waiting"));
     assert!(server.info()["model_lazy"].starts_with("state=waiting,"));
 
-    let payload = photos::red();
+    // Long enough at work that all eight arrive while it is.
+    let payload = photos::slow(1500);
     let waiting: Vec<Pending> =
         (0..8).map(|key| server.send(recognize(key, &payload).arg(&["MODEL", "lazy"]))).collect();
     for reply in waiting {
         assert!(reply.reply().text().contains("red"));
     }
     assert_eq!(server.model_count("lazy", "computed"), 1);
+    assert_eq!(server.log().matches("model lazy@").count(), 1, "it is loaded once");
 
+    let payload = photos::red();
     let mut client = server.client();
     for _ in 0..2 {
         let refused = recognize("k", &payload).arg(&["MODEL", "damaged"]).error(&mut client);
