@@ -28,7 +28,9 @@ impl std::fmt::Display for Table {
             for (column, cell) in row.iter().enumerate() {
                 widths[column] = widths[column].max(cell.chars().count());
                 let starts_as_one = cell.starts_with(|c: char| c.is_ascii_digit() || c == '-');
-                is_number[column] &= place == 0 || cell.parse::<f64>().is_ok() || cell == "-"
+                is_number[column] &= place == 0
+                    || cell.parse::<f64>().is_ok()
+                    || cell == "-"
                     || (starts_as_one && cell.ends_with('%'));
             }
         }

@@ -101,9 +101,11 @@ impl Place {
         let program = std::env::current_exe().and_then(std::fs::canonicalize);
         let places = program.iter().flat_map(|program| program.ancestors().skip(1).take(2));
         let mut places = std::iter::once(Path::new("")).chain(places).map(|at| at.join("models"));
-        places
-            .find(|folder| folder.is_dir())
-            .ok_or_else(|| Error::usage("no folder of models here or beside this program: name it with --models-path"))
+        places.find(|folder| folder.is_dir()).ok_or_else(|| {
+            Error::usage(
+                "no folder of models here or beside this program: name it with --models-path",
+            )
+        })
     }
 }
 
@@ -113,7 +115,11 @@ impl Selection {
         let mut models = match folder::read_all(&folder) {
             Ok(models) => models,
             // The engine needs no model.
-            Err(_) if self.names.iter().all(|name| name == ONNXRUNTIME) && !self.names.is_empty() => vec![],
+            Err(_)
+                if self.names.iter().all(|name| name == ONNXRUNTIME) && !self.names.is_empty() =>
+            {
+                vec![]
+            }
             Err(problem) => return Err(Error::Usage(problem)),
         };
         if self.names.is_empty() {
@@ -137,7 +143,8 @@ impl Selection {
 
 fn fetch(selection: &Selection) -> Result<ExitCode, Error> {
     let models = selection.models()?;
-    let mut problems: Vec<String> = models.iter().filter_map(|model| model.problem.clone()).collect();
+    let mut problems: Vec<String> =
+        models.iter().filter_map(|model| model.problem.clone()).collect();
     let mut packages: BTreeMap<&str, Vec<Wanted>> = BTreeMap::new();
     let files = models.iter().flat_map(|model| &model.files);
     for file in files {
@@ -204,7 +211,8 @@ struct Line {
 
 impl Line {
     fn of(model: Model) -> Line {
-        let conditions: Vec<Condition> = model.files.iter().map(folder::Needed::condition).collect();
+        let conditions: Vec<Condition> =
+            model.files.iter().map(folder::Needed::condition).collect();
         let bytes = conditions.iter().map(|condition| match condition {
             Condition::Right { bytes } => *bytes,
             _ => 0,
@@ -314,7 +322,8 @@ fn print_tables(here: &[Line], served: Option<&[Served]>) {
         text += &format!("! {}\n", printable(problem));
     }
     if let Some(served) = served {
-        let mut table = Table::new(["NODE", "MODEL", "TASK", "STATE", "VERSION", "ENGINE", "ERROR"]);
+        let mut table =
+            Table::new(["NODE", "MODEL", "TASK", "STATE", "VERSION", "ENGINE", "ERROR"]);
         for model in served {
             table.add([
                 model.node.clone(),

@@ -102,9 +102,7 @@ impl Download {
             .map_err(told)?;
         let mut entries = fs::read_dir(folder.path()).map_err(told)?;
         match entries.next() {
-            Some(entry) => {
-                Ok(Download { archive: entry.map_err(told)?.path(), _folder: folder })
-            }
+            Some(entry) => Ok(Download { archive: entry.map_err(told)?.path(), _folder: folder }),
             None => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
     }

@@ -44,7 +44,8 @@ fn judge_node(node: &Node, judgement: &mut Judgement) {
     }
     let Some(module) = &node.module else {
         return problem(
-            "no module redis-image: add `loadmodule …/libredis_image.so` to its redis.conf".to_owned(),
+            "no module redis-image: add `loadmodule …/libredis_image.so` to its redis.conf"
+                .to_owned(),
         );
     };
     let default = &module.default_model;
@@ -183,7 +184,9 @@ mod tests {
             ..node("c:1", &[("tiny", "ready", "aa")])
         };
         let problems = judge(&[away, bare, cut]).problems;
-        for (problem, words) in problems.iter().zip(["a:1: unreachable", "b:1: no module", "c:1: replica"]) {
+        for (problem, words) in
+            problems.iter().zip(["a:1: unreachable", "b:1: no module", "c:1: replica"])
+        {
             assert!(problem.starts_with(words), "{problem}");
         }
         assert_eq!(problems.len(), 3);

@@ -95,7 +95,8 @@ fn show(status: &Status, output: &Output, again: bool) -> Result<(), Error> {
     let is_terminal = out.is_terminal();
     let text = match output {
         Output::Json => {
-            let json = serde_json::to_string(status).map_err(|why| Error::usage(why.to_string()))?;
+            let json =
+                serde_json::to_string(status).map_err(|why| Error::usage(why.to_string()))?;
             json + "\n"
         }
         Output::Table => {

@@ -210,9 +210,8 @@ fn reason(error: &Error) -> String {
 }
 
 fn read_replication(node: &mut Node, fields: &BTreeMap<String, String>) {
-    let address = |host: &str, port: &str| {
-        Some(Address { host: host.to_owned(), port: port.parse().ok()? })
-    };
+    let address =
+        |host: &str, port: &str| Some(Address { host: host.to_owned(), port: port.parse().ok()? });
     if fields.get("role").is_some_and(|role| role == "slave") {
         node.role = Role::Replica;
         node.link = fields.get("master_link_status").cloned();
@@ -312,7 +311,9 @@ mod tests {
         let mut master = Node::default();
         read_replication(
             &mut master,
-            &parse_info("role:master\nslave0:ip=10.0.0.2,port=6379,state=online\nslave1:ip=::1,port=7,state=online\n"),
+            &parse_info(
+                "role:master\nslave0:ip=10.0.0.2,port=6379,state=online\nslave1:ip=::1,port=7,state=online\n",
+            ),
         );
         let others: Vec<String> = master.others.iter().map(Address::to_string).collect();
         assert_eq!((master.role, others.len()), (Role::Master, 2));
@@ -321,7 +322,9 @@ mod tests {
         let mut replica = Node::default();
         read_replication(
             &mut replica,
-            &parse_info("role:slave\nmaster_host:10.0.0.1\nmaster_port:6379\nmaster_link_status:down\n"),
+            &parse_info(
+                "role:slave\nmaster_host:10.0.0.1\nmaster_port:6379\nmaster_link_status:down\n",
+            ),
         );
         assert_eq!(replica.master.as_deref(), Some("10.0.0.1:6379"));
         assert_eq!((replica.role, replica.link.as_deref()), (Role::Replica, Some("down")));

@@ -9,7 +9,12 @@ use crate::error::printable;
 
 pub fn render(nodes: &[Node], judgement: &Judgement, in_colour: bool) -> String {
     let mut parts = vec![node_table(nodes).to_string()];
-    parts.extend([model_table(nodes), time_table(nodes)].iter().filter(|t| !t.is_empty()).map(Table::to_string));
+    parts.extend(
+        [model_table(nodes), time_table(nodes)]
+            .iter()
+            .filter(|t| !t.is_empty())
+            .map(Table::to_string),
+    );
     let mut verdict = String::new();
     for (mark, colour, lines) in
         [("WRONG", "\x1b[1;31m", &judgement.problems), ("note ", "\x1b[33m", &judgement.notes)]
@@ -31,8 +36,19 @@ pub fn render(nodes: &[Node], judgement: &Judgement, in_colour: bool) -> String 
 
 fn node_table(nodes: &[Node]) -> Table {
     let mut table = Table::new([
-        "NODE", "ROLE", "LINK", "SERVER", "MODULE", "ENGINE", "BUSY", "QUEUE", "BYTES", "HIT RATE", "REFUSED",
-        "TIMED OUT", "NOT STORED",
+        "NODE",
+        "ROLE",
+        "LINK",
+        "SERVER",
+        "MODULE",
+        "ENGINE",
+        "BUSY",
+        "QUEUE",
+        "BYTES",
+        "HIT RATE",
+        "REFUSED",
+        "TIMED OUT",
+        "NOT STORED",
     ]);
     for node in nodes {
         let role = match (&node.unreachable, node.role) {
@@ -45,7 +61,8 @@ fn node_table(nodes: &[Node]) -> Table {
             "up" => format!("up, {}", node.master.as_deref().unwrap_or_default()),
             other => other.to_uppercase(),
         });
-        let of = |tell: &dyn Fn(&Module) -> String| node.module.as_ref().map_or("-".to_owned(), tell);
+        let of =
+            |tell: &dyn Fn(&Module) -> String| node.module.as_ref().map_or("-".to_owned(), tell);
         let module = match (&node.module, &node.unreachable) {
             (Some(module), _) => module.version.clone(),
             (None, None) => "NONE".to_owned(),
@@ -99,8 +116,20 @@ fn model_table(nodes: &[Node]) -> Table {
 /// A row for each model that a node was asked for.
 fn time_table(nodes: &[Node]) -> Table {
     let mut table = Table::new([
-        "NODE", "MODEL", "HITS", "MISSES", "JOINED", "COMPUTED", "FAILED", "HIT RATE", "WAIT ms p50", "p95", "p99",
-        "COMPUTE ms p50", "p95", "p99",
+        "NODE",
+        "MODEL",
+        "HITS",
+        "MISSES",
+        "JOINED",
+        "COMPUTED",
+        "FAILED",
+        "HIT RATE",
+        "WAIT ms p50",
+        "p95",
+        "p99",
+        "COMPUTE ms p50",
+        "p95",
+        "p99",
     ]);
     for node in nodes {
         let models = node.module.iter().flat_map(|module| &module.models);
