@@ -29,6 +29,7 @@ pub mod watch;
 pub mod photos;
 pub mod protobuf;
 pub mod tiny;
+pub mod tool;
 
 pub use client::{Ask, Pending, Reply, get, recognize, recognize_ro};
 pub use server::Server;
