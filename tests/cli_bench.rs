@@ -131,28 +131,24 @@ fn each_node_of_a_cluster_is_measured() {
 
 #[test]
 fn errors_are_counted_by_their_word() {
-    // One worker, held, and room for one more.
+    // One worker, and room for one more.
     let server = Server::with().setting("threads", 1).setting("queue-length", 1).start();
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("a.png"), photos::red()).expect("written");
     std::fs::write(folder.path().join("b.png"), b"no image").expect("written");
     let url = format!("redis://127.0.0.1:{}", server.port);
     let mut command = tool();
-    command.args(["bench", "--mix", "misses=1", "--duration", "60", "--concurrency", "1"]);
+    command.args(["bench", "--mix", "misses=1", "--duration", "60", "--concurrency", "4"]);
     command.args(["--url", &url, "--output", "json", "--photos", text(folder.path())]);
     let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     wait_until("it sends", || server.model_count("tiny", "computed") > 20);
-    let held: Vec<_> = (0..2)
-        .map(|i| {
-            let held = server.send(&recognize(format!("held:{i}"), &photos::slow(1500)));
-            held
-        })
-        .collect();
-    wait_until("it is refused", || server.count("refused") > 0);
-    for held in held {
-        // One of the two may have been refused itself.
-        let _ = held.reply();
-    }
+    // While the worker is held, one of its four waits and the others are refused.
+    let mut refused_here = 0;
+    wait_until("it is refused", || {
+        let held = server.send(&recognize("held", &photos::slow(500))).reply();
+        refused_here += i64::from(matches!(held, Reply::Error(_)));
+        server.count("refused") > refused_here
+    });
     // SAFETY: a signal to a child of ours that has not been waited for.
     unsafe { libc::kill(running.id() as i32, libc::SIGINT) };
     let told = told(running.wait_with_output().expect("it ends"));

@@ -20,8 +20,8 @@ fn every_shell_gets_its_script() {
 #[test]
 fn bash_completes_subcommands_with_it() {
     let script = run(["completions", "bash"]).out;
-    let ask = "COMP_WORDS=(redis-image sta)\nCOMP_CWORD=1\n\
-               _redis-image redis-image sta redis-image\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n";
+    let ask = "\ncomplete=$(complete -p redis-image)\ncomplete=${complete#*-F }\nCOMP_WORDS=(redis-image sta)\nCOMP_CWORD=1\n\
+               ${complete%% *} redis-image sta redis-image\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n";
     let mut bash = Command::new("bash")
         .arg("--norc")
         .stdin(Stdio::piped())

@@ -44,7 +44,7 @@ impl Cluster {
                 == Reply::Value(redis::Value::Okay)
         });
         replica.wait_for_sync(master);
-        let is_known = |line: &str| line.contains(" slave ") && line.contains(&id);
+        let is_known = |line: &str| line.contains("slave") && line.contains(&id);
         for server in &self.nodes {
             wait_until("the node knows the replica", || {
                 cmd("CLUSTER").arg("NODES").text(&mut server.client()).lines().any(is_known)

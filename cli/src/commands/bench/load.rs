@@ -1,12 +1,11 @@
 //! Preparing, sending, and cleaning up after it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
 use redis::{Cmd, Value, cmd};
-use std::sync::OnceLock;
 
 use super::mix::{Kind, Mix};
 use super::photos::Photo;
@@ -109,7 +108,7 @@ impl Load {
             if self.is_interrupted() {
                 return (one, None);
             }
-            (one, Some(self.ask(Kind::Misses, one).await.0))
+            (one, Some(self.store_one(one).await))
         });
         let mut replies = requests.buffer_unordered(self.plan.concurrency);
         while let Some((one, reply)) = replies.next().await {
@@ -123,6 +122,25 @@ impl Load {
             }
         }
         Ok(())
+    }
+
+    async fn store_one(&self, one: Stored) -> Result<Value, Error> {
+        // A node without the module quotes the bytes of a photo in its error, which is then no text any more.
+        self.ask(Kind::Gets, one).await.0?;
+        let begun = Instant::now();
+        loop {
+            match self.ask(Kind::Misses, one).await.0 {
+                // The servers have other clients, too.
+                Err(error)
+                    if ["QUEUEFULL", "TIMEOUT"].contains(&error.word())
+                        && begun.elapsed() < PATIENCE
+                        && !self.is_interrupted() =>
+                {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                reply => return reply,
+            }
+        }
     }
 
     /// Sends until the time or the requests are over.

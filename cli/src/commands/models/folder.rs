@@ -160,6 +160,9 @@ fn collect_files(
             return Err(format!("{:?} is no name of a file in the folder itself", named.file));
         }
         let origin = match (named.package, named.path) {
+            (Some(package), Some(_)) if !is_pinned(&package) => {
+                return Err(format!("{package:?} is no package of the form name==version"));
+            }
             (Some(package), Some(path)) => Some(Origin { package, path }),
             (None, _) => None,
             (Some(package), None) => {
@@ -179,6 +182,15 @@ fn collect_files(
 fn is_plain_name(name: &str) -> bool {
     let mut components = Path::new(name).components();
     matches!((components.next(), components.next()), (Some(Component::Normal(_)), None))
+}
+
+/// pip would also take a URL, a path or a version that moves.
+fn is_pinned(package: &str) -> bool {
+    let is_word = |text: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.+!".contains(c);
+        text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(fits)
+    };
+    package.split_once("==").is_some_and(|(name, version)| is_word(name) && is_word(version))
 }
 
 /// The name under which the engine's library is fetched and checked, as if it were a model.
@@ -251,6 +263,16 @@ mod tests {
                 model(&format!("task = \"classify\"\n[graph.classify]\nfile = \"{file}\"\n"));
             assert!(model.files.is_empty(), "{file}");
             assert!(model.problem.expect("told").contains("folder"), "{file}");
+        }
+    }
+
+    #[test]
+    fn only_pinned_packages_are_handed_to_pip() {
+        assert!(is_pinned("openvi==0.0.3") && is_pinned("rapidocr-onnxruntime==1.4.4"));
+        for wrong in
+            ["openvi", "openvi>=1", "./openvi==1", "--pre==1", "a @ b==1", "a==1.*", "==1", "a=="]
+        {
+            assert!(!is_pinned(wrong), "{wrong}");
         }
     }
 

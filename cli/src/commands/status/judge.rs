@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn nodes_that_are_away_or_without_the_module_are_problems() {
-        let away = Node { unreachable: Some("refused".to_owned()), ..node("a:1", &[]) };
+        let refused = Some("connection refused".to_owned());
+        let away = Node { unreachable: refused, module: None, ..node("a:1", &[]) };
         let bare = Node { module: None, ..node("b:1", &[]) };
         let cut = Node {
             role: Role::Replica,
