@@ -3,7 +3,14 @@
 
 mod commands;
 mod connect;
+mod digest;
 mod error;
+mod files;
+mod output;
+mod recognizer;
+mod report;
+mod stop;
+mod summary;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{annotate, bench, completions, models, recognize, status, watch};
