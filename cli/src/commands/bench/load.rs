@@ -1,6 +1,6 @@
 //! Preparing, sending, and cleaning up after it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +12,7 @@ use super::photos::Photo;
 use super::tally::{Report, Tally};
 use crate::connect::{Connection, is_temporary, map, text};
 use crate::error::Error;
+use crate::stop::Stop;
 
 pub struct Plan {
     pub connection: Connection,
@@ -21,6 +22,7 @@ pub struct Plan {
     pub concurrency: usize,
     pub requests: u64,
     pub time: Duration,
+    pub stop: Stop,
 }
 
 pub struct Load {
@@ -31,7 +33,6 @@ pub struct Load {
     numbers: AtomicU64,
     sequence: AtomicU64,
     pub done: AtomicU64,
-    interrupted: AtomicBool,
     stored: OnceLock<Vec<Stored>>,
 }
 
@@ -66,17 +67,12 @@ impl Load {
             numbers: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
             done: AtomicU64::new(0),
-            interrupted: AtomicBool::new(false),
             stored: OnceLock::new(),
         }
     }
 
-    pub fn interrupt(&self) {
-        self.interrupted.store(true, Relaxed);
-    }
-
     pub fn is_interrupted(&self) -> bool {
-        self.interrupted.load(Relaxed)
+        self.plan.stop.is_requested()
     }
 
     /// Stores what hits and gets will ask for, and finds out which photos the server takes.
