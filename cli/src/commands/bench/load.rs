@@ -1,5 +1,6 @@
 //! Preparing, sending, and cleaning up after it.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -201,22 +202,33 @@ impl Load {
         format!("bench:{}:{number}", self.run)
     }
 
-    /// Removes all keys of this run; how many there were.
-    pub async fn clean(&self) -> Result<u64, Error> {
+    /// Removes all keys of this run; how many there were. What a node does not answer for is left to expire.
+    pub async fn clean(&self) -> (u64, Option<Error>) {
         const AT_ONCE: usize = 500;
+        let connection = &self.plan.connection;
         let numbers: Vec<u64> = (0..self.numbers.load(Relaxed)).collect();
         let mut removed = 0;
+        let mut gone = HashSet::new();
+        let mut first_error = None;
         for some in numbers.chunks(AT_ONCE) {
-            let commands: Vec<(Vec<u8>, Cmd)> = some
+            let mut commands: Vec<(Vec<u8>, Cmd)> = some
                 .iter()
                 .map(|number| self.key(*number))
                 .map(|key| (key.clone().into_bytes(), cmd("UNLINK").arg(key).take()))
                 .collect();
-            for reply in self.plan.connection.run_many(&commands).await {
-                removed += u64::from(matches!(reply?, Value::Int(1)));
+            commands.retain(|(key, _)| !gone.contains(&connection.node_of(key)));
+            let replies = connection.run_many(&commands).await;
+            for (reply, (key, _)) in replies.into_iter().zip(&commands) {
+                match reply {
+                    Ok(reply) => removed += u64::from(reply == Value::Int(1)),
+                    Err(error) => {
+                        gone.insert(connection.node_of(key));
+                        first_error.get_or_insert(error);
+                    }
+                }
             }
         }
-        Ok(removed)
+        (removed, first_error)
     }
 }
 

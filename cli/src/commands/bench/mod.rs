@@ -108,7 +108,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let progress = tokio::spawn(show_progress(load.clone()));
     let outcome = measure(&load).await;
     progress.abort();
-    let removed = load.clean().await;
+    let (removed, not_removed) = load.clean().await;
     let (prepared, report) = outcome?;
     for name in &prepared.refused {
         eprintln!("redis-image: {name} is left out: the server refuses it");
@@ -117,13 +117,13 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         let mut json = serde_json::json!(report);
         json["mix"] = arguments.mix.to_string().into();
         json["prepared"] = prepared.stored.into();
-        json["removed"] = removed.as_ref().copied().unwrap_or(0).into();
+        json["removed"] = removed.into();
         print(&json.to_string())?;
     } else {
         print(report.table().trim_end())?;
     }
-    if let Err(error) = removed {
-        eprintln!("redis-image: keys bench:* could not be removed, they will expire: {error}");
+    if let Some(error) = not_removed {
+        eprintln!("redis-image: some keys bench:* could not be removed, they will expire: {error}");
     }
     Ok(if load.is_interrupted() {
         ExitCode::from(INTERRUPTED)

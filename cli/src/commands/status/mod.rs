@@ -83,7 +83,9 @@ async fn look(connection: &Connection, known: &mut Vec<Address>) -> Status {
     if let Ok(nodes) = &listed {
         *known = nodes.iter().map(|node| node.address.clone()).collect();
     }
-    let nodes = discover::all_nodes(connection, known.clone()).await;
+    let mut all = known.clone();
+    all.extend(connection.replicas_of_sentinels().await);
+    let nodes = discover::all_nodes(connection, all).await;
     let mut judgement = judge(&nodes);
     if let Err(error) = listed {
         judgement.problems.push(format!("the nodes cannot be listed: {error}"));
