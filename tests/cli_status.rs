@@ -77,7 +77,6 @@ fn every_node_of_a_cluster_is_shown_and_a_lost_one_is_named() {
     for master in 0..3 {
         cluster.add_replica_of(master, Server::with);
     }
-    // The sixth node may still be unknown to the others' views: `introduce` has waited for them.
     let (status, code) = status_json(&cluster.nodes[4]);
     assert_eq!(code, 0, "{status:#}");
     let nodes = status["nodes"].as_array().expect("nodes");
