@@ -125,16 +125,17 @@ impl Selection {
         if self.names.is_empty() {
             return Ok(models);
         }
-        if self.names.iter().any(|name| name == ONNXRUNTIME) {
-            models.push(folder::onnxruntime(&folder).map_err(Error::Usage)?);
-        }
         let known: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
-        if let Some(name) = self.names.iter().find(|name| !known.contains(&name.as_str())) {
+        let is_known = |name: &String| name == ONNXRUNTIME || known.contains(&name.as_str());
+        if let Some(name) = self.names.iter().find(|name| !is_known(name)) {
             return Err(Error::Usage(format!(
                 "no model {name} in {}; there are {}, and onnxruntime",
                 folder.display(),
                 known.join(", ")
             )));
+        }
+        if self.names.iter().any(|name| name == ONNXRUNTIME) {
+            models.push(folder::onnxruntime(&folder).map_err(Error::Usage)?);
         }
         models.retain(|model| self.names.contains(&model.name));
         Ok(models)
