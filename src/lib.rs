@@ -8,6 +8,7 @@ mod commands;
 mod digest;
 mod error;
 mod failures;
+pub mod gallery;
 mod in_flight;
 mod lookup;
 mod metrics;
