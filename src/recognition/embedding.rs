@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::error::{LoadError, RecognitionError};
 use super::folder::hex;
-use super::geometry::{Point, Rect, distance};
+use super::geometry::distance;
+pub use super::geometry::{Point, Rect};
 
 /// Right eye, left eye, nose, right and left corner of the mouth: right is the person's.
 pub const LANDMARKS: usize = 5;
@@ -63,11 +64,11 @@ impl Pose {
         let (eyes, mouth) = (middle(right_eye, left_eye), middle(right_mouth, left_mouth));
         let apart = distance(right_eye, left_eye);
         // Along the eyes and across them, so that a tilted head is as good as an upright one.
-        let along = Point { x: (left_eye.x - right_eye.x) / apart, y: (left_eye.y - right_eye.y) / apart };
+        let along =
+            Point { x: (left_eye.x - right_eye.x) / apart, y: (left_eye.y - right_eye.y) / apart };
         let across = Point { x: -along.y, y: along.x };
-        let part = |point: Point, axis: Point| {
-            (point.x - eyes.x) * axis.x + (point.y - eyes.y) * axis.y
-        };
+        let part =
+            |point: Point, axis: Point| (point.x - eyes.x) * axis.x + (point.y - eyes.y) * axis.y;
         let height = part(mouth, across);
         let pose = Pose {
             yaw: 2.0 * part(nose, along) / apart,
@@ -136,7 +137,7 @@ pub struct Gate {
 }
 
 /// More values than this are no embedding.
-const MAX_DIMENSIONS: usize = 65_536;
+const MAX_DIMENSIONS: usize = 4096;
 
 impl GalleryManifest {
     pub fn check(&self) -> Result<(), LoadError> {
@@ -211,7 +212,9 @@ impl fmt::Display for Flaw {
                 f,
                 "the face is too blurred: a sharpness of {sharpness:.4}, {least} is needed; take a sharper photo"
             ),
-            Flaw::LooksAway => f.write_str("the face looks away; take a photo in which it looks at the camera"),
+            Flaw::LooksAway => {
+                f.write_str("the face looks away; take a photo in which it looks at the camera")
+            }
         }
     }
 }

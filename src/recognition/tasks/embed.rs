@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Body, Outcome, Task, TaskKind};
 use crate::recognition::decode::{Detail, Photo};
-use crate::recognition::embedding::{
-    Embedded, GalleryManifest, GalleryRules, check_dimensions,
-};
+use crate::recognition::embedding::{Embedded, GalleryManifest, GalleryRules, check_dimensions};
 use crate::recognition::error::{LoadError, RecognitionError};
 use crate::recognition::json;
 use crate::recognition::manifest::Graph;

@@ -83,9 +83,7 @@ impl Body for FacesManifest {
         }
         let template = &self.output.template;
         match &self.gallery {
-            Some(gallery) => {
-                gallery.rules(&(Faces::NAME, ALIGNMENT, &self.graph.embed, template))
-            }
+            Some(gallery) => gallery.rules(&(Faces::NAME, ALIGNMENT, &self.graph.embed, template)),
             None => Err(LoadError("its model.toml has no [gallery]".to_owned())),
         }
     }
