@@ -87,12 +87,12 @@ impl<A: Memory> Chunk<A> {
     }
 
     pub fn row(&self, row: usize) -> &[Line] {
-        &self.lines[row * self.lines_per_row..][..self.lines_per_row]
+        self.rows_from(row, 1)
     }
 
-    /// All rows, one after the other.
-    pub fn lines(&self) -> &[Line] {
-        &self.lines
+    /// Some rows, one after the other.
+    pub fn rows_from(&self, first: usize, count: usize) -> &[Line] {
+        &self.lines[first * self.lines_per_row..][..count * self.lines_per_row]
     }
 
     pub fn owners(&self) -> &[Owner] {

@@ -3,9 +3,12 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::chunk::{Chunk, LANES, Line, Owner};
+use super::chunk::{Chunk, LANES, Line, Owner, lines_per_row};
 use super::kernel;
 use super::{GalleryError, Memory, SampleId, SubjectId, UnitVector};
+
+/// Rows that all queries go through before the next ones: they stay in the cache nearest to the core.
+const BLOCK_BYTES: usize = 16 << 10;
 
 /// The rows of a gallery as they were at one moment.
 #[derive(Clone)]
@@ -50,21 +53,29 @@ impl<A: Memory> Snapshot<A> {
         wanted: usize,
         interrupted: impl Fn() -> bool,
     ) -> Result<Vec<Vec<Match>>, GalleryError> {
-        let mut searches = queries
-            .iter()
-            .map(|query| Ok((self.lines(query)?, Best::new(wanted, self.sample_count()))))
-            .collect::<Result<Vec<_>, GalleryError>>()?;
+        let queries: Vec<Vec<Line>> =
+            queries.iter().map(|query| self.lines(query)).collect::<Result<_, _>>()?;
+        let query_lines: Vec<&[Line]> = queries.iter().map(Vec::as_slice).collect();
+        let rows = self.sample_count();
+        let mut bests: Vec<Best> = queries.iter().map(|_| Best::new(wanted, rows)).collect();
+        let rows_per_block =
+            (BLOCK_BYTES / size_of::<Line>() / lines_per_row(self.dimensions)).max(1);
+        let mut products = Vec::new();
         for chunk in &self.chunks {
             if interrupted() {
                 return Err(GalleryError::Interrupted);
             }
-            for (query, best) in &mut searches {
-                for (row, owner) in chunk.owners().iter().enumerate() {
-                    best.offer(kernel::dot(query, chunk.row(row)), owner);
+            for (first, owners) in
+                (0..).step_by(rows_per_block).zip(chunk.owners().chunks(rows_per_block))
+            {
+                let rows = chunk.rows_from(first, owners.len());
+                kernel::products(rows, &query_lines, &mut products);
+                for (best, products) in bests.iter_mut().zip(products.chunks(owners.len())) {
+                    best.offer_all(products, owners);
                 }
             }
         }
-        Ok(searches.into_iter().map(|(_, best)| best.into_matches()).collect())
+        Ok(bests.into_iter().map(Best::into_matches).collect())
     }
 
     /// How similar a subject is to the query, by its best sample.
@@ -74,11 +85,13 @@ impl<A: Memory> Snapshot<A> {
         subject: SubjectId,
     ) -> Result<Option<Match>, GalleryError> {
         let query = self.lines(query)?;
+        let mut product = Vec::new();
         let mut best: Option<Match> = None;
         for chunk in &self.chunks {
             for (row, owner) in chunk.owners().iter().enumerate() {
                 if owner.subject == subject {
-                    let found = matching(kernel::dot(&query, chunk.row(row)), owner);
+                    kernel::products(chunk.row(row), &[&query], &mut product);
+                    let found = matching(product[0], owner);
                     if best.is_none_or(|best| order(&found, &best).is_lt()) {
                         best = Some(found);
                     }
@@ -136,11 +149,13 @@ impl Best {
         Best { wanted, room, candidates: Vec::with_capacity(room), threshold: f32::NEG_INFINITY }
     }
 
-    fn offer(&mut self, similarity: f32, owner: &Owner) {
-        if similarity >= self.threshold {
-            self.candidates.push(matching(similarity, owner));
-            if self.candidates.len() == self.room {
-                self.keep_best();
+    fn offer_all(&mut self, similarities: &[f32], owners: &[Owner]) {
+        for (&similarity, owner) in similarities.iter().zip(owners) {
+            if similarity >= self.threshold {
+                self.candidates.push(matching(similarity, owner));
+                if self.candidates.len() == self.room {
+                    self.keep_best();
+                }
             }
         }
     }

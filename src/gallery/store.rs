@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use allocator_api2::alloc::Global;
 use hashbrown::HashTable;
+use zeroize::Zeroizing;
 
 use super::chunk::{Chunk, Owner, lines_per_row, rows_per_chunk};
 use super::subjects::{Page, SubjectEntry, Subjects};
@@ -106,16 +107,24 @@ impl<A: Memory> Gallery<A> {
         if id.0 == 0 || id > SampleId::MAX {
             return Err(if sample.is_some() { GalleryError::SampleId } else { GalleryError::Full });
         }
-        let row = u32::try_from(self.sample_count()).map_err(|_| GalleryError::Full)?;
-        let owner = Owner { subject: self.subjects.find_or_add(subject), sample: id };
-        self.subjects.add_sample(owner.subject, id);
-        self.push_row(vector, owner);
+        if self.sample_count() >= u32::MAX as usize {
+            return Err(GalleryError::Full);
+        }
+        let subject = self.subjects.find_or_add(subject);
+        self.insert(subject, vector.as_slice(), id);
+        Ok(id)
+    }
+
+    /// Adds a sample with an id that is free to a subject that is there.
+    pub(super) fn insert(&mut self, subject: SubjectId, vector: &[f32], sample: SampleId) {
+        let row = self.sample_count() as u32;
+        self.subjects.add_sample(subject, sample);
+        self.push_row(vector, Owner { subject, sample });
         let Gallery { by_sample, chunks, hasher, rows_per_chunk, .. } = self;
-        by_sample.insert_unique(hasher.hash_one(id.0), row, |&row| {
+        by_sample.insert_unique(hasher.hash_one(sample.0), row, |&row| {
             hasher.hash_one(owner_in(chunks, *rows_per_chunk, row).sample.0)
         });
-        self.next_sample = self.next_sample.max(id.0 + 1);
-        Ok(id)
+        self.next_sample = self.next_sample.max(sample.0 + 1);
     }
 
     /// Removes a sample of a subject, or all of them, and overwrites their bytes.
@@ -158,18 +167,49 @@ impl<A: Memory> Gallery<A> {
 
     /// Shows every sample, in the order of the rows.
     pub fn each_sample(&self, mut show: impl FnMut(Sample)) {
-        let mut vector = Vec::new();
+        self.each_row(|Owner { subject, sample }, vector| {
+            let subject = self.subject_name(subject).unwrap_or_default();
+            show(Sample { subject, sample, vector });
+        });
+    }
+
+    pub(super) fn each_row(&self, mut show: impl FnMut(Owner, &[u8])) {
+        let mut vector = Zeroizing::new(Vec::with_capacity(4 * self.binding.dimensions));
         for chunk in &self.chunks {
-            for (row, owner) in chunk.owners().iter().enumerate() {
+            for (row, &owner) in chunk.owners().iter().enumerate() {
                 vector.clear();
                 let numbers = chunk.row(row).iter().flat_map(|line| line.0);
-                for number in numbers.take(self.binding.dimensions) {
-                    vector.extend_from_slice(&number.to_le_bytes());
-                }
-                let subject = self.subject_name(owner.subject).unwrap_or_default();
-                show(Sample { subject, sample: owner.sample, vector: &vector });
+                let bytes = numbers.take(self.binding.dimensions).map(f32::to_le_bytes);
+                bytes.for_each(|number| vector.extend_from_slice(&number));
+                show(owner, &vector);
             }
         }
+    }
+
+    /// The names in the order in which they are saved.
+    pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.subjects.iter().map(|entry| entry.name)
+    }
+
+    /// By slot, the place of the subject in that order.
+    pub(super) fn numbers_of_subjects(&self) -> Vec<u32> {
+        let mut numbers = vec![0; self.subjects.slots()];
+        for (number, entry) in (0..).zip(self.subjects.iter()) {
+            numbers[entry.id.slot() as usize] = number;
+        }
+        numbers
+    }
+
+    pub(super) fn subjects_mut(&mut self) -> &mut Subjects<A> {
+        &mut self.subjects
+    }
+
+    pub(super) fn has_sample(&self, sample: SampleId) -> bool {
+        self.row_of(sample).is_some()
+    }
+
+    pub(super) fn has_no_sample(&self, id: SubjectId) -> bool {
+        self.subjects.get(id).is_none_or(|entry| entry.samples.is_empty())
     }
 
     /// Shows byte strings that say all that is in the gallery. As a set they depend on its content
@@ -177,7 +217,7 @@ impl<A: Memory> Gallery<A> {
     pub fn digest_parts(&self, mut show: impl FnMut(&[u8])) {
         let Binding { model, space, dimensions } = &self.binding;
         show(format!("{model} {space} {dimensions} {}", self.next_sample).as_bytes());
-        let mut part = Vec::new();
+        let mut part = Zeroizing::new(Vec::new());
         self.each_sample(|Sample { subject, sample, vector }| {
             part.clear();
             part.extend_from_slice(&sample.0.to_le_bytes());
@@ -244,7 +284,7 @@ impl<A: Memory> Gallery<A> {
         (row as usize / self.rows_per_chunk, row as usize % self.rows_per_chunk)
     }
 
-    fn push_row(&mut self, vector: &UnitVector, owner: Owner) {
+    fn push_row(&mut self, vector: &[f32], owner: Owner) {
         let rows_per_chunk = self.rows_per_chunk;
         match self.chunks.last_mut() {
             Some(last) if last.rows() < rows_per_chunk => {
@@ -258,7 +298,7 @@ impl<A: Memory> Gallery<A> {
             }
         }
         if let Some(last) = self.chunks.last_mut() {
-            Arc::make_mut(last).push(vector.as_slice(), owner);
+            Arc::make_mut(last).push(vector, owner);
         }
     }
 

@@ -52,7 +52,7 @@ impl SubjectId {
         SubjectId(u64::from(generation) << 32 | u64::from(slot))
     }
 
-    fn slot(self) -> u32 {
+    pub(super) fn slot(self) -> u32 {
         self.0 as u32
     }
 
@@ -162,23 +162,31 @@ impl<A: Memory> Subjects<A> {
         }
     }
 
+    /// All subjects, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = SubjectEntry<'_>> {
+        self.from_slot(0)
+    }
+
+    fn from_slot(&self, first: usize) -> impl Iterator<Item = SubjectEntry<'_>> {
+        self.slots.iter().enumerate().skip(first).filter_map(|(place, slot)| {
+            let id = SubjectId::new(place as u32, slot.generation);
+            let subject = slot.subject.as_ref()?;
+            Some(SubjectEntry { id, name: &subject.name, samples: &subject.samples })
+        })
+    }
+
+    /// As many slots as there are, those without a subject included.
+    pub fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     /// At most `limit` subjects from the place `cursor` on, which is 0 or what the last page gave.
     /// A subject that is there all the while is listed once, whatever else comes and goes.
     pub fn page(&self, cursor: u64, limit: usize) -> Page<'_> {
-        let mut subjects = std::vec::Vec::new();
-        let start = usize::try_from(cursor).unwrap_or(usize::MAX).min(self.slots.len());
-        for (place, slot) in self.slots.iter().enumerate().skip(start) {
-            let Some(subject) = &slot.subject else { continue };
-            if subjects.len() == limit.max(1) {
-                return Page { subjects, next: Some(place as u64) };
-            }
-            subjects.push(SubjectEntry {
-                id: SubjectId::new(place as u32, slot.generation),
-                name: &subject.name,
-                samples: &subject.samples,
-            });
-        }
-        Page { subjects, next: None }
+        let first = usize::try_from(cursor).unwrap_or(usize::MAX);
+        let mut rest = self.from_slot(first).peekable();
+        let subjects = rest.by_ref().take(limit.max(1)).collect();
+        Page { subjects, next: rest.peek().map(|next| next.id.slot().into()) }
     }
 
     /// Bytes of all allocations but those of names and lists.

@@ -49,12 +49,6 @@ impl UnitVector {
         UnitVector::new(&Zeroizing::new(numbers))
     }
 
-    /// Only what [`UnitVector::new`] would leave as it is: what was stored.
-    pub(super) fn stored(bytes: &[u8]) -> Option<UnitVector> {
-        let vector = UnitVector::from_bytes(bytes).ok()?;
-        (vector.to_bytes() == bytes).then_some(vector)
-    }
-
     pub fn dimensions(&self) -> usize {
         self.0.len()
     }
@@ -67,6 +61,11 @@ impl UnitVector {
     pub fn to_bytes(&self) -> Vec<u8> {
         self.0.iter().flat_map(|number| number.to_le_bytes()).collect()
     }
+}
+
+/// Whether [`UnitVector::new`] would leave the numbers as they are.
+pub(super) fn is_unit_vector(numbers: &[f32]) -> bool {
+    numbers.iter().all(|number| number.is_finite()) && is_unit(square_length(numbers))
 }
 
 fn square_length(numbers: &[f32]) -> f64 {
