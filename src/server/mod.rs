@@ -20,11 +20,13 @@ macro_rules! api {
 pub mod blocked;
 pub mod command_info;
 pub mod events;
+pub mod gallery_type;
 pub mod info;
 pub mod keyspace;
 pub mod library;
 pub mod log;
 pub mod main_thread;
+pub mod memory;
 pub mod payload;
 pub mod reply;
 pub mod request;
@@ -50,6 +52,7 @@ pub fn check_api() -> Result<(), &'static str> {
         RedisModule_EventLoopAddOneShot
         RedisModule_GetDetachedThreadSafeContext
         RedisModule_GetUsedMemoryRatio
+        RedisModule_KeyAtPosWithFlags
         RedisModule_RedactClientCommandArgument
         RedisModule_SetCommandInfo
     }

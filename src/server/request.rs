@@ -4,7 +4,7 @@ use std::os::raw::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::{
-    AclPermissions, Context, ContextFlags, RedisError, RedisResult, RedisString, RedisValue,
+    AclPermissions, Context, ContextFlags, RedisError, RedisResult, RedisString, RedisValue, raw,
 };
 
 use super::{log, reply};
@@ -30,6 +30,14 @@ pub fn redact(ctx: &Context, position: usize) {
     let redact = api!(RedisModule_RedactClientCommandArgument);
     // SAFETY: the context of a running command; a position out of range is refused by the call.
     unsafe { redact(ctx.ctx, position as c_int) };
+}
+
+/// While the server asks a command for its keys: this argument is one, and only read.
+pub fn reads_key_at(ctx: &Context, position: usize) {
+    let key_at = api!(RedisModule_KeyAtPosWithFlags);
+    let flags = raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS;
+    // SAFETY: the context of a command that is asked for its keys; any other is ignored by the call.
+    unsafe { key_at(ctx.ctx, position as c_int, flags as c_int) };
 }
 
 /// The number of the client's database.

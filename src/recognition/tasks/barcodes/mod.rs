@@ -19,10 +19,10 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Task, TaskKind};
+use super::{Body, Outcome, Task, TaskKind};
 use crate::recognition::decode::Photo;
 use crate::recognition::error::{LoadError, RecognitionError};
-use crate::recognition::json::{self, coordinate};
+use crate::recognition::json::coordinate;
 use crate::recognition::manifest::Graph;
 use crate::recognition::network::Loading;
 use crate::recognition::prepare::Scratch;
@@ -95,7 +95,7 @@ impl TaskKind for Barcodes {
 }
 
 impl Task for Barcodes {
-    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError> {
+    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<Outcome, RecognitionError> {
         let start = std::time::Instant::now();
         let codes = read(photo, &self.formats);
         scratch.inference += start.elapsed();
@@ -105,7 +105,7 @@ impl Task for Barcodes {
             width: photo.full_width,
             height: photo.full_height,
         };
-        json::text(&found)
+        Outcome::of(&found)
     }
 }
 

@@ -1,0 +1,1 @@
+//! A gallery against what it promises.
