@@ -236,7 +236,8 @@ impl Gallery {
                 .and_then(|text| serde_json::from_str(&text).ok())
                 .ok_or_else(|| misunderstood("IMAGE.IDENTIFY"))?;
             let mut said = face.place.clone();
-            if let (Some(said), Some(one)) = (said.as_object_mut(), answer["faces"][0].as_object()) {
+            if let (Some(said), Some(one)) = (said.as_object_mut(), answer["faces"][0].as_object())
+            {
                 said.extend(one.clone());
             }
             faces.push(said);
@@ -307,9 +308,8 @@ pub fn difference(first: &[Sample], second: &[Sample]) -> Difference {
         samples.iter().map(|sample| (sample.subject.clone(), sample.vector.clone())).collect()
     };
     let only_in = |samples: &[Sample], other: &BTreeSet<(String, Vec<u8>)>| {
-        let known = |sample: &&Sample| {
-            !other.contains(&(sample.subject.clone(), sample.vector.clone()))
-        };
+        let known =
+            |sample: &&Sample| !other.contains(&(sample.subject.clone(), sample.vector.clone()));
         samples.iter().filter(known).cloned().collect()
     };
     Difference {

@@ -55,7 +55,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let connection = Connection::open(&arguments.place.connection).await?;
     let (connection, arguments) = (&connection, &arguments);
     let mut outcomes = futures_util::stream::iter(&photos)
-        .take_until(stop.wait())
+        .take_until(Box::pin(stop.wait()))
         .map(|(subject, path)| async move {
             (subject, path, enrol(connection, arguments, subject, path).await)
         })

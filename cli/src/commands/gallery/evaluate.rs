@@ -223,8 +223,16 @@ fn plot(evaluation: &Evaluation) -> String {
     };
     let curves = [
         Curve { name: "accuracy", colour: "#2b6", points: points(|rates| rates.accuracy) },
-        Curve { name: "false accepts", colour: "#c33", points: points(|rates| rates.false_accepts) },
-        Curve { name: "false rejects", colour: "#36c", points: points(|rates| rates.false_rejects) },
+        Curve {
+            name: "false accepts",
+            colour: "#c33",
+            points: points(|rates| rates.false_accepts),
+        },
+        Curve {
+            name: "false rejects",
+            colour: "#36c",
+            points: points(|rates| rates.false_rejects),
+        },
     ];
     let title = format!("{} pairs, {} of one person", evaluation.pairs, evaluation.same);
     svg(&title, &curves, evaluation.at_threshold.threshold)

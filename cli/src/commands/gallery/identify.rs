@@ -67,7 +67,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         print(&line(output, &path, &Err(error)))?;
     }
     let mut answers = futures_util::stream::iter(&files.paths)
-        .take_until(stop.wait())
+        .take_until(Box::pin(stop.wait()))
         .map(|path| async move { (path, identify(recognizer, gallery, wishes, path).await) })
         .buffered(concurrency);
     while let Some((path, answer)) = answers.next().await {

@@ -61,7 +61,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
             false => (0, None),
         };
         let left = differs.extra.len() - forgotten;
-        print(&format!("{name}: {enrolled} enrolled, {forgotten} forgotten, {left} more than in {}", from.key()))?;
+        print(&format!(
+            "{name}: {enrolled} enrolled, {forgotten} forgotten, {left} more than in {}",
+            from.key()
+        ))?;
         for error in [refused, kept].into_iter().flatten() {
             all_well = false;
             eprintln!("redis-image: {name}: {error}");

@@ -129,7 +129,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     recognizer.check().await?;
     let asking = &Asking { recognizer, covers, wishes: arguments.wishes, catalogue: &catalogue };
     let mut lines = futures_util::stream::iter(&files.paths)
-        .take_until(stop.wait())
+        .take_until(Box::pin(stop.wait()))
         .map(|photo| async move { asking.line(photo).await })
         .buffered(concurrency)
         .collect::<Vec<Line>>()
@@ -294,9 +294,11 @@ fn show(stock: &Stock, has_catalogue: bool) -> Result<(), Error> {
         .iter()
         .map(|one| format!("{}: on {}, belongs on {}", one.book, one.found_on, one.belongs_on))
         .collect();
-    for (head, books) in
-        [("missing", &stock.missing), ("misplaced", &misplaced), ("not in the catalogue", &stock.unknown)]
-    {
+    for (head, books) in [
+        ("missing", &stock.missing),
+        ("misplaced", &misplaced),
+        ("not in the catalogue", &stock.unknown),
+    ] {
         print(&format!("{head}: {}", books.len()))?;
         for book in books {
             print(&format!("  {}", printable(book)))?;
@@ -321,8 +323,9 @@ mod tests {
             shelf: shelf.to_owned(),
             ..Book::default()
         };
-        let catalogue =
-            Catalogue { books: vec![book("1", "a"), book("2", "a"), book("3", "b"), book("4", "")] };
+        let catalogue = Catalogue {
+            books: vec![book("1", "a"), book("2", "a"), book("3", "b"), book("4", "")],
+        };
         let photos =
             vec![line("a", Some(0)), line("b", Some(1)), line("a", Some(3)), line("a", None)];
         let stock = compare(photos, &catalogue);
