@@ -14,6 +14,7 @@ mod metrics;
 mod models;
 mod queue;
 pub mod recognition;
+mod reload;
 mod reply;
 mod server;
 mod settings;
@@ -25,7 +26,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use redis_module::configuration::ConfigurationFlags;
 use redis_module::{Context, RedisString, RedisValue, Status, redis_module};
 
-use commands::{documentation, get::get, info, models::list, recognize::*};
+use commands::{documentation, get::get, info, models::*, recognize::*};
 use recognition::engine::Engines;
 use server::{events, log, main_thread, payload, thread};
 use settings::*;
@@ -45,8 +46,10 @@ redis_module! {
         ["image.recognize_ro", recognize_ro, "readonly", 1, 1, 1, ""],
         // IMAGE.GET key [MODEL name] [SHA256 digest] [WAIT ms]
         ["image.get", get, "readonly", 1, 1, 1, ""],
-        // IMAGE.MODELS
+        // IMAGE.MODELS [RELOAD]
         ["image.models", list, "allow-stale", 0, 0, 0, ""],
+        // IMAGE.RELOAD: the same as IMAGE.MODELS RELOAD, with a name for ACL rules
+        ["image.reload", reload_models, "admin allow-stale", 0, 0, 0, ""],
     ],
     configurations: [
         i64: [
@@ -107,11 +110,10 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
     let engines = Engines::find(engine(), &onnxruntime_places());
     log::notice(&format!("engine {}", engines.describe()));
     models::load_all(&path, engines);
-    if let Err(error) = models::find(&MODEL.get()).and_then(|model| model.check_loaded()) {
-        if REQUIRE_MODELS.load(Relaxed) {
-            return Err(format!("{error} (image.require-models is yes)"));
-        }
-        log::warning(&format!("the default model is not there: {error}"));
+    if let Err(error) = models::check_default()
+        && REQUIRE_MODELS.load(Relaxed)
+    {
+        return Err(format!("{error} (image.require-models is yes)"));
     }
     read_maxmemory(ctx);
     queue::start(settle::wake)?;
@@ -152,6 +154,7 @@ fn stop(_: &Context) -> Status {
         log::warning("the module cannot be unloaded while requests are under way");
         return Status::Err;
     }
+    reload::stop();
     queue::stop();
     failures::clear();
     models::forget_all();

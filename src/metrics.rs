@@ -124,6 +124,8 @@ pub enum NotStored {
     Foreign,
     /// A newer request on the same key has stored another picture's result.
     Superseded,
+    /// A reload has replaced or removed the model meanwhile: nobody would be served the result.
+    Replaced,
     /// The server is not (or no longer) a master.
     Role,
     /// The key's slot is on another node now.
@@ -135,10 +137,11 @@ pub enum NotStored {
 }
 
 impl NotStored {
-    pub const ALL: [NotStored; 7] = [
+    pub const ALL: [NotStored; 8] = [
         NotStored::Memory,
         NotStored::Foreign,
         NotStored::Superseded,
+        NotStored::Replaced,
         NotStored::Role,
         NotStored::Slot,
         NotStored::PutOffFull,
@@ -150,6 +153,7 @@ impl NotStored {
             NotStored::Memory => "memory",
             NotStored::Foreign => "foreign",
             NotStored::Superseded => "superseded",
+            NotStored::Replaced => "replaced",
             NotStored::Role => "role",
             NotStored::Slot => "slot",
             NotStored::PutOffFull => "put_off_full",
@@ -167,6 +171,8 @@ pub struct Metrics {
     pub put_off: Counter,
     pub bad_images: Counter,
     pub saved_microseconds: Counter,
+    /// Reloads that have ended.
+    pub reloads: Counter,
     not_stored: [Counter; NotStored::ALL.len()],
     /// Payload bytes of all requests under way.
     pub queue_bytes: AtomicU64,
@@ -180,6 +186,8 @@ pub struct Metrics {
     pub busy_workers: AtomicU64,
     /// Stores that wait for writes to be allowed again.
     pub waiting_stores: AtomicU64,
+    /// 1 while models are reloaded.
+    pub reloading: AtomicU64,
 }
 
 pub static METRICS: Metrics = Metrics {
@@ -190,6 +198,7 @@ pub static METRICS: Metrics = Metrics {
     put_off: Counter::new(),
     bad_images: Counter::new(),
     saved_microseconds: Counter::new(),
+    reloads: Counter::new(),
     not_stored: [const { Counter::new() }; NotStored::ALL.len()],
     queue_bytes: AtomicU64::new(0),
     waiting_clients: AtomicU64::new(0),
@@ -198,6 +207,7 @@ pub static METRICS: Metrics = Metrics {
     workers: AtomicU64::new(0),
     busy_workers: AtomicU64::new(0),
     waiting_stores: AtomicU64::new(0),
+    reloading: AtomicU64::new(0),
 };
 
 impl Metrics {

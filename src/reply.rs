@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redis_module::RedisString;
 
 use crate::error::Error;
+use crate::reload::Fate;
 
 pub enum Reply {
     /// A result's JSON text.
@@ -16,6 +17,8 @@ pub enum Reply {
     /// A result with what is known about it.
     Meta(Box<Meta>),
     Models(Vec<Model>),
+    /// What became of each model.
+    Reloaded(Vec<(String, Fate)>),
     Error(Error),
 }
 
@@ -42,5 +45,6 @@ pub struct Model {
     pub files: Vec<String>,
     /// Bytes of weights.
     pub memory: usize,
+    /// Why it cannot be loaded, or why its folder's new content is not served.
     pub error: String,
 }

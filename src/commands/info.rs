@@ -32,6 +32,8 @@ pub fn fill(section: &Section) {
         let name = format!("not_stored_{}", reason.name());
         section.number(&name, METRICS.not_stored(reason).get());
     }
+    section.number("reloading", METRICS.reloading.load(Relaxed));
+    section.number("reloads", METRICS.reloads.get());
     section.decimal("saved_seconds", METRICS.saved_microseconds.get() as f64 / 1e6);
     models::for_each(|entry| {
         let name = format!("model_{}", entry.name);

@@ -23,6 +23,10 @@ pub fn send(ctx: &Context, reply: &Reply) {
             raw::reply_with_array(ctx.ctx, models.len() as c_long);
             models.iter().for_each(|model| send_model(ctx, model));
         }
+        Reply::Reloaded(fates) => {
+            raw::reply_with_map(ctx.ctx, fates.len() as c_long);
+            fates.iter().for_each(|(name, fate)| pair(ctx, name, &fate.describe()));
+        }
         Reply::Error(error) => send_error(ctx, error),
     }
 }
