@@ -188,6 +188,8 @@ pub struct Metrics {
     pub waiting_stores: AtomicU64,
     /// 1 while models are reloaded.
     pub reloading: AtomicU64,
+    /// Models that a reload has replaced or removed and that are still in memory, for jobs under way.
+    pub replaced_models: AtomicU64,
 }
 
 pub static METRICS: Metrics = Metrics {
@@ -208,6 +210,7 @@ pub static METRICS: Metrics = Metrics {
     busy_workers: AtomicU64::new(0),
     waiting_stores: AtomicU64::new(0),
     reloading: AtomicU64::new(0),
+    replaced_models: AtomicU64::new(0),
 };
 
 impl Metrics {

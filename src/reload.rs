@@ -282,6 +282,7 @@ impl Fate {
 /// Drops what was replaced as soon as nobody else holds it.
 fn free(retired: Receiver<Vec<Arc<ServedModel>>>) {
     let Ok(mut retired) = retired.recv() else { return };
+    METRICS.replaced_models.fetch_add(retired.len() as u64, Relaxed);
     while !retired.is_empty() {
         let (halted, closed) = {
             let state = STATE.lock();
@@ -289,7 +290,9 @@ fn free(retired: Receiver<Vec<Arc<ServedModel>>>) {
         };
         // At the server's end the engine's library may be gone already.
         if !halted {
+            let before = retired.len();
             retired.retain(|model| !closed && Arc::strong_count(model) > 1);
+            METRICS.replaced_models.fetch_sub((before - retired.len()) as u64, Relaxed);
         }
         std::thread::sleep(LOOK_AFTER);
     }

@@ -34,6 +34,7 @@ pub fn fill(section: &Section) {
     }
     section.number("reloading", METRICS.reloading.load(Relaxed));
     section.number("reloads", METRICS.reloads.get());
+    section.number("replaced_models", METRICS.replaced_models.load(Relaxed));
     section.decimal("saved_seconds", METRICS.saved_microseconds.get() as f64 / 1e6);
     models::for_each(|entry| {
         let name = format!("model_{}", entry.name);

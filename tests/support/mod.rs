@@ -23,6 +23,8 @@ mod client;
 pub mod cluster;
 pub mod compare;
 pub mod crowd;
+pub mod follow;
+pub mod sentinel;
 pub mod server;
 pub mod watch;
 
