@@ -203,9 +203,8 @@ fn examine(folder: &Path, served: Option<&Entry>, registry: &Registry) -> (Entry
         }
         (Ok(model), _) => {
             // Who uses a lazy one already would have to wait, or be told that it does not work.
-            let in_use = old.is_some_and(|old| {
-                matches!(old.recognizer.state(), ModelState::Ready { .. })
-            });
+            let in_use =
+                old.is_some_and(|old| matches!(old.recognizer.state(), ModelState::Ready { .. }));
             if in_use || !model.recognizer.is_lazy() {
                 model.load();
             }
@@ -241,9 +240,12 @@ fn take_over(_: &Context) {
     let reply = match plan {
         Ok(Plan { entries, fates }) => {
             let before = models::replace(entries);
-            let models = before.into_iter().filter_map(|entry| entry.model.ok());
-            // A thread that has ended has nothing to free.
-            let _ = retire.send(models.filter(|model| !models::is_served(model)).collect());
+            let mut replaced: Vec<Arc<ServedModel>> =
+                before.into_iter().filter_map(|entry| entry.model.ok()).collect();
+            replaced.retain(|model| !models::is_served(model));
+            METRICS.replaced_models.fetch_add(replaced.len() as u64, Relaxed);
+            // The thread waits for them.
+            let _ = retire.send(replaced);
             log::notice(&format!("models reloaded: {}", summary(&fates)));
             // The log says so; nothing more is to be done about it.
             let _ = models::check_default();
@@ -282,7 +284,6 @@ impl Fate {
 /// Drops what was replaced as soon as nobody else holds it.
 fn free(retired: Receiver<Vec<Arc<ServedModel>>>) {
     let Ok(mut retired) = retired.recv() else { return };
-    METRICS.replaced_models.fetch_add(retired.len() as u64, Relaxed);
     while !retired.is_empty() {
         let (halted, closed) = {
             let state = STATE.lock();

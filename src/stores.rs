@@ -70,12 +70,8 @@ fn settle_now(ctx: &Context, settlement: &Settlement) {
         }
         Err(reason) => {
             METRICS.not_stored(reason).increment();
-            let in_vain = [
-                NotStored::Memory,
-                NotStored::Foreign,
-                NotStored::Replaced,
-                NotStored::Refused,
-            ];
+            let in_vain =
+                [NotStored::Memory, NotStored::Foreign, NotStored::Replaced, NotStored::Refused];
             if in_vain.contains(&reason) {
                 // Who waits for the key to change would wait in vain.
                 keyspace::notify(ctx, FAILED_EVENT, &key);

@@ -191,14 +191,14 @@ fn a_full_node_answers_whatever_its_policy() {
         if policy == "noeviction" {
             cmd("CONFIG").arg(&["SET", "maxmemory", "10mb"]).text(&mut client);
         }
-        let counts = |server: &Server| {
-            ["stored", "not_stored_memory"].map(|name| server.count(name))
-        };
+        let counts =
+            |server: &Server| ["stored", "not_stored_memory"].map(|name| server.count(name));
         let [stored_before, refused_before] = counts(&server);
         for i in 0..60 {
             let payload = photos::padded(&photos::red(), if i % 10 == 0 { 300_000 } else { 2_000 });
             let options: &[&str] = if i % 2 == 0 { &["EX", "1000"] } else { &[] };
-            let reply = recognize(photos::key_of(&payload), &payload).arg(options).reply(&mut client);
+            let reply =
+                recognize(photos::key_of(&payload), &payload).arg(options).reply(&mut client);
             assert_eq!(reply.text(), RED_RESULT, "{policy}");
         }
         wait_until("every job is over", || server.count("requests") == 0);

@@ -45,12 +45,15 @@ impl Sentinels {
         const NO_MASTER: [&str; 4] = ["READONLY", "UNBLOCKED", "LOADING", "MASTERDOWN"];
         let deadline = Instant::now() + 3 * PATIENCE;
         loop {
-            let connection =
-                self.master_port().and_then(|port| connect(port, ProtocolVersion::RESP2, None).ok());
+            let connection = self
+                .master_port()
+                .and_then(|port| connect(port, ProtocolVersion::RESP2, None).ok());
             if let Some(mut connection) = connection {
                 match command.reply(&mut connection) {
                     Reply::Lost(_) => (),
-                    Reply::Error(error) if NO_MASTER.iter().any(|word| error.starts_with(word)) => (),
+                    Reply::Error(error) if NO_MASTER.iter().any(|word| error.starts_with(word)) => {
+                        ()
+                    }
                     reply => return reply,
                 }
             }
