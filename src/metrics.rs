@@ -128,7 +128,7 @@ pub enum NotStored {
     Replaced,
     /// The server is not (or no longer) a master.
     Role,
-    /// The key's slot is on another node now.
+    /// The key's slot is on another node now, or the cluster is down.
     Slot,
     /// Too many stores waited for writes to be allowed again.
     PutOffFull,
