@@ -163,3 +163,55 @@ fn waiting_clients_that_the_server_sends_away_leave_nothing_behind() {
         assert_eq!(cmd("DBSIZE").number(&mut server.client()), computed);
     }
 }
+
+/// Every policy, with and without a time to live: what cannot be stored is counted, and every client gets its result.
+#[test]
+fn a_full_node_answers_whatever_its_policy() {
+    let policies = [
+        "noeviction",
+        "allkeys-lru",
+        "allkeys-lfu",
+        "allkeys-random",
+        "volatile-lru",
+        "volatile-lfu",
+        "volatile-ttl",
+        "volatile-random",
+    ];
+    let mut server = Server::with()
+        .setting("threads", 2)
+        .config("maxmemory", "20mb")
+        .config("maxmemory-policy", "allkeys-lru")
+        .start();
+    let mut client = server.client();
+    for policy in policies {
+        cmd("CONFIG").arg(&["SET", "maxmemory-policy", "allkeys-lru"]).text(&mut client);
+        let before = evicted(&server);
+        fill(&server, || evicted(&server) > before + 100);
+        cmd("CONFIG").arg(&["SET", "maxmemory-policy", policy]).text(&mut client);
+        if policy == "noeviction" {
+            cmd("CONFIG").arg(&["SET", "maxmemory", "10mb"]).text(&mut client);
+        }
+        let counts =
+            |server: &Server| ["stored", "not_stored_memory"].map(|name| server.count(name));
+        let [stored_before, refused_before] = counts(&server);
+        for i in 0..60 {
+            let payload = photos::padded(&photos::red(), if i % 10 == 0 { 300_000 } else { 2_000 });
+            let options: &[&str] = if i % 2 == 0 { &["EX", "1000"] } else { &[] };
+            let reply =
+                recognize(photos::key_of(&payload), &payload).arg(options).reply(&mut client);
+            assert_eq!(reply.text(), RED_RESULT, "{policy}");
+        }
+        wait_until("every job is over", || server.count("requests") == 0);
+        let [stored, refused] = counts(&server);
+        let (stored, refused) = (stored - stored_before, refused - refused_before);
+        assert_eq!(stored + refused, 60, "{policy}: {:#?}", server.info());
+        match policy {
+            "noeviction" => assert_eq!(stored, 0),
+            _ if policy.starts_with("allkeys") => assert_eq!(refused, 0, "{policy}"),
+            // Only what has a time to live can be evicted: the server may be full for good.
+            _ => (),
+        }
+        cmd("CONFIG").arg(&["SET", "maxmemory", "20mb"]).text(&mut client);
+    }
+    assert_settled(&mut server);
+}

@@ -47,6 +47,7 @@ pub fn check_api() -> Result<(), &'static str> {
         };
     }
     require! {
+        RedisModule_ACLCheckCommandPermissions
         RedisModule_ACLCheckKeyPermissions
         RedisModule_AvoidReplicaTraffic
         RedisModule_EventLoopAddOneShot

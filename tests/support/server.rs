@@ -4,6 +4,7 @@ use super::client::{Ask, Pending, connect};
 use super::{PATIENCE, tiny, wait_for, wait_until};
 use redis::{Cmd, Connection, ProtocolVersion, cmd};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -288,8 +289,7 @@ impl Server {
             .append(true)
             .open(self.folder.path().join("server.log"))
             .expect("a log");
-        let program = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
-        let process = Command::new(program)
+        let process = Command::new(program())
             .arg(self.folder.path().join("redis.conf"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
@@ -336,8 +336,13 @@ fn telling_part(log: &str) -> String {
     lines[start..].iter().take(100).map(|line| format!("{line}\n")).collect()
 }
 
+/// The server's program.
+pub fn program() -> OsString {
+    std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
+}
+
 /// The process that answers on `port` and has loaded its data: another's server may have taken the port.
-fn answering_pid(port: u16) -> Option<u32> {
+pub fn answering_pid(port: u16) -> Option<u32> {
     let mut client = connect(port, ProtocolVersion::RESP2, None).ok()?;
     cmd("PING").query::<String>(&mut client).ok()?;
     let text: String = cmd("INFO").arg("server").query(&mut client).ok()?;
