@@ -17,7 +17,8 @@
 //!   same port. A `Server` that goes out of scope is killed by its pid; in a panic its log is printed.
 //! - No reply takes longer than [`PATIENCE`]: a lost one fails the test instead of hanging it.
 //! - `photos::slow(ms)`, `photos::panicking()` work only with a module built with the feature `test-switches`.
-//! - REDIS_IMAGE_MODULE names another module, REDIS_SERVER another server, REDIS_IMAGE_SHARED another shared folder.
+//! - REDIS_IMAGE_MODULE names another module, REDIS_SERVER another server, REDIS_IMAGE_SHARED another shared folder,
+//!   REDIS_IMAGE_CONFIG adds lines to every server's redis.conf (`io-threads 4`).
 
 mod client;
 pub mod cluster;

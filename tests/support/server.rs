@@ -112,6 +112,7 @@ impl Builder {
             ("enable-debug-command".into(), "local".into()),
             ("enable-module-command".into(), "local".into()),
         ];
+        lines.extend(lines_for_every_server());
         if self.cluster {
             lines.push(("cluster-enabled".into(), "yes".into()));
             lines.push(("cluster-port".into(), free_port().to_string()));
@@ -369,6 +370,16 @@ pub fn module_path() -> PathBuf {
         path.display()
     );
     path
+}
+
+/// What REDIS_IMAGE_CONFIG adds to every redis.conf: a line `name value` each. A test's own lines come after it.
+fn lines_for_every_server() -> Vec<(String, String)> {
+    let text = std::env::var("REDIS_IMAGE_CONFIG").unwrap_or_default();
+    let line = |line: &str| {
+        let (name, value) = line.trim().split_once(' ').expect("REDIS_IMAGE_CONFIG: `name value`");
+        (name.to_owned(), value.trim().to_owned())
+    };
+    text.lines().filter(|text| !text.trim().is_empty()).map(line).collect()
 }
 
 fn quoted(name: &str, value: &str) -> String {
