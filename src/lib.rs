@@ -8,6 +8,7 @@ mod commands;
 mod digest;
 mod error;
 mod failures;
+mod files;
 mod in_flight;
 mod lookup;
 mod metrics;
@@ -98,6 +99,7 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
         // The server has set not even the defaults, and says why in its log.
         return Err("a line image.* of the configuration is wrong".to_owned());
     }
+    server::report_panics();
     payload::remember_main_thread();
     thread::keep_freed_memory();
     main_thread::start(ctx);
