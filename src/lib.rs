@@ -102,6 +102,9 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
     server::report_panics();
     payload::remember_main_thread();
     thread::keep_freed_memory();
+    if !thread::try_scheduling() {
+        log::warning("scheduling is forbidden here: workers run at Redis's own priority");
+    }
     main_thread::start(ctx);
     documentation::register(ctx)?;
     let path = models_path();

@@ -24,6 +24,7 @@ mod client;
 pub mod cluster;
 pub mod compare;
 pub mod crowd;
+mod seccomp;
 pub mod server;
 pub mod watch;
 

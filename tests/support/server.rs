@@ -18,12 +18,14 @@ pub struct Builder {
     models: Option<PathBuf>,
     module: bool,
     cluster: bool,
+    filtered: bool,
 }
 
 pub struct Server {
     folder: TempDir,
     pub port: u16,
     process: Option<Child>,
+    filtered: bool,
 }
 
 impl Builder {
@@ -73,13 +75,19 @@ impl Builder {
         self
     }
 
+    /// Killed for changing a thread's priority or cores, as by Debian's unit of redis-server.
+    pub fn without_scheduling(mut self) -> Builder {
+        self.filtered = true;
+        self
+    }
+
     pub fn start(self) -> Server {
         for _ in 0..20 {
             let folder =
                 tempfile::Builder::new().prefix("redis-image-").tempdir().expect("a folder");
             let port = free_port();
             self.write_configuration(folder.path(), port);
-            let mut server = Server { folder, port, process: None };
+            let mut server = Server { folder, port, process: None, filtered: self.filtered };
             if server.launch() {
                 return server;
             }
@@ -97,7 +105,7 @@ impl Builder {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
         self.write_configuration(folder.path(), port);
-        let mut server = Server { folder, port, process: None };
+        let mut server = Server { folder, port, process: None, filtered: self.filtered };
         assert!(!server.launch(), "the server started although it should not");
         server.log()
     }
@@ -155,6 +163,7 @@ impl Server {
             models: None,
             module: true,
             cluster: false,
+            filtered: false,
         }
     }
 
@@ -290,13 +299,16 @@ impl Server {
             .open(self.folder.path().join("server.log"))
             .expect("a log");
         let program = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
-        let process = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .arg(self.folder.path().join("redis.conf"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .expect("redis-server is installed");
+            .stderr(log);
+        if self.filtered {
+            super::seccomp::forbid_scheduling(&mut command);
+        }
+        let process = command.spawn().expect("redis-server is installed");
         let pid = process.id();
         self.process = Some(process);
         let deadline = Instant::now() + 3 * PATIENCE;
