@@ -110,7 +110,8 @@ check_host() {
     [ -z "$missing" ] || fail "the module does not fit this host: $missing"
     [ -n "$server" ] || server=$(command -v redis-server || command -v valkey-server) ||
         fail "no redis-server and no valkey-server in PATH; install one, or name it: --server"
-    server=$(realpath -e -- "$(command -v "$server" || echo "$server")") || fail "no such program: $server"
+    # Links stay: Debian's redis-server is one, and tells by its name what it is to be.
+    server=$(realpath --no-symlinks -e -- "$(command -v "$server" || echo "$server")") || fail "no such program: $server"
     [[ $("$server" --version) =~ v=([0-9]+)\. ]] && [ "${BASH_REMATCH[1]}" -ge 7 ] ||
         fail "$server is no Redis 7.0 or later, and no Valkey"
     [[ -z $instance || $instance =~ ^[1-9][0-9]{0,4}$ && $instance -le 65535 ]] || fail "--instance takes a port"
