@@ -190,13 +190,16 @@ add() {
 
 next_steps() {
     local shown=${instance:-6379}
-    echo
-    echo "Nothing was started. Next:"
-    echo "    $destdir$prefix/fetch-weights             the models' weights, and onnxruntime, the faster engine"
-    [ -n "$instance" ] || echo "    $here/install.sh --instance $shown        a configuration for a server on that port"
-    echo "    edit $destdir$config/$shown.conf           maxmemory, passwords, bind"
-    echo "    systemctl enable --now redis-image@$shown"
-    echo "    redis-cli -p $shown IMAGE.MODELS"
+    printf '\nNothing was started. Next:\n'
+    {
+        echo "$destdir$prefix/fetch-weights|the models' weights, and onnxruntime, the faster engine"
+        [ -n "$instance" ] || echo "$here/install.sh --instance $shown|the configuration of a server on that port"
+        echo "editor $destdir$config/$shown.conf|maxmemory, passwords, bind"
+        echo "systemctl enable --now redis-image@$shown|"
+        echo "redis-cli -p $shown IMAGE.MODELS|"
+    } | while IFS='|' read -r command purpose; do
+        printf '    %-52s%s\n' "$command" "${purpose:+# $purpose}"
+    done
 }
 
 if [ $uninstall = yes ]; then remove; else add; fi

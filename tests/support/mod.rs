@@ -35,6 +35,7 @@ pub mod tiny;
 pub use client::{Ask, Pending, Reply, get, recognize, recognize_ro};
 pub use server::Server;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,12 @@ pub fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "waited in vain for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Says that this test cannot be run here, and why. Past the test harness, which would keep it to itself.
+pub fn skipped(reason: &str) {
+    let thread = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "skipped: {}: {reason}", thread.name().unwrap_or("a test"));
 }
 
 pub fn repository() -> &'static Path {
