@@ -8,6 +8,7 @@ mod commands;
 mod digest;
 mod error;
 mod failures;
+mod files;
 mod galleries;
 pub mod gallery;
 mod in_flight;
@@ -125,8 +126,12 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
         return Err("a line image.* of the configuration is wrong".to_owned());
     }
     gallery_type::declare(ctx);
+    server::report_panics();
     payload::remember_main_thread();
     thread::keep_freed_memory();
+    if !thread::try_scheduling() {
+        log::warning("scheduling is forbidden here: workers run at Redis's own priority");
+    }
     main_thread::start(ctx);
     documentation::register(ctx)?;
     let path = models_path();
