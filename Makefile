@@ -8,13 +8,16 @@ PORT ?= 6379
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build models onnxruntime photos run bench clean prepare engine
+.PHONY: help demo cluster test lint build models onnxruntime photos run bench clean prepare engine
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: build models engine photos ## Recognises real photos inside a redis-server of its own
 	@tools/demo "$(RELEASE)"
+
+cluster: build models engine photos ## Sends photos through a cluster of six servers, one of which dies
+	@tools/cluster "$(RELEASE)"
 
 test: models onnxruntime photos ## Proves every promise on real servers (installs what is missing)
 	cargo build --workspace --all-targets $(FEATURES)
@@ -25,8 +28,8 @@ lint: prepare ## Checks form and rules of the code
 	cargo clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	tools/check-rules
 
-build: prepare ## Builds the module for use, target/release/libredis_image.so, and redis-image-annotate
-	cargo build --release --package redis-image --package redis-image-annotate
+build: prepare ## Builds the module for use, target/release/libredis_image.so, redis-image, redis-image-annotate
+	cargo build --release --package redis-image --package redis-image-cli --package redis-image-annotate
 
 models: prepare ## Fetches the models' weights and checks them; NAME=… only one
 	@$(PYTHON) tools/fetch-models $(NAME)
