@@ -4,6 +4,7 @@
 mod support;
 
 mod bounds;
+mod clients;
 mod cluster;
 mod commands;
 mod engines;
