@@ -21,5 +21,6 @@ mod replication;
 mod safety;
 mod settings;
 mod soak;
+mod spread;
 mod storage;
 mod tasks;

@@ -69,7 +69,7 @@ impl Cluster {
         }
     }
 
-    /// The place in `nodes` of the master that was given `slot`, among those of [`Cluster::start`].
+    /// The place in `nodes` of the master that was given `slot`; for a cluster without replicas.
     pub fn owner(&self, slot: i64) -> usize {
         let masters = self.nodes.len();
         (0..masters).find(|i| (SLOTS * (i + 1) / masters) as i64 > slot).expect("an owner")
