@@ -28,8 +28,8 @@ lint: prepare ## Checks form and rules of the code
 	cargo clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	tools/check-rules
 
-build: prepare ## Builds the module for use, target/release/libredis_image.so, redis-image, redis-image-annotate
-	cargo build --release --package redis-image --package redis-image-cli --package redis-image-annotate
+build: prepare ## Builds the module for use, target/release/libredis_image.so, and the tool redis-image
+	cargo build --release --package redis-image --package redis-image-cli
 
 models: prepare ## Fetches the models' weights and checks them; NAME=… only one
 	@$(PYTHON) tools/fetch-models $(NAME)

@@ -4,6 +4,10 @@
 mod support;
 
 mod bounds;
+mod cli_bench;
+mod cli_completions;
+mod cli_models;
+mod cli_status;
 mod clients;
 mod cluster;
 mod commands;

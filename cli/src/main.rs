@@ -12,8 +12,8 @@ mod report;
 mod stop;
 mod summary;
 
-use clap::{Parser, Subcommand};
-use commands::{annotate, recognize, watch};
+use clap::{CommandFactory, Parser, Subcommand};
+use commands::{annotate, bench, completions, models, recognize, status, watch};
 use error::Error;
 use std::process::ExitCode;
 
@@ -33,6 +33,10 @@ enum Command {
     Recognize(recognize::Arguments),
     Watch(watch::Arguments),
     Annotate(annotate::Arguments),
+    Status(status::Arguments),
+    Bench(bench::Arguments),
+    Models(models::Arguments),
+    Completions(completions::Arguments),
 }
 
 async fn run(command: Command) -> Result<ExitCode, Error> {
@@ -40,6 +44,10 @@ async fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Recognize(arguments) => recognize::run(arguments).await,
         Command::Watch(arguments) => watch::run(arguments).await,
         Command::Annotate(arguments) => Ok(annotate::run(&arguments)),
+        Command::Status(arguments) => status::run(arguments).await,
+        Command::Bench(arguments) => bench::run(arguments).await,
+        Command::Models(arguments) => models::run(arguments).await,
+        Command::Completions(arguments) => completions::run(&arguments, Program::command()),
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Report {
     pub computed: u64,
     pub stored: u64,
     pub failed: u64,
+    /// Computed a second time, as a failover had lost what was stored.
+    pub restored: u64,
     /// Of the failures, those that the photo is no reason for.
     unreachable: u64,
     named: Vec<String>,
@@ -40,6 +42,7 @@ impl Report {
             computed: 0,
             stored: 0,
             failed: 0,
+            restored: 0,
             unreachable: 0,
             named: Vec::new(),
             began: Instant::now(),
@@ -110,6 +113,9 @@ impl Report {
             self.failed,
             HumanDuration(took)
         );
+        if self.restored > 0 {
+            eprintln!("{} results that a failover had lost were stored again", self.restored);
+        }
         if interrupted {
             eprintln!("interrupted: the same command goes on where this one ended");
         }

@@ -30,18 +30,26 @@ impl Cluster {
 
     /// Adds a replica of the first node.
     pub fn add_replica(&mut self, node: impl Fn() -> Builder) {
+        self.add_replica_of(0, node);
+    }
+
+    pub fn add_replica_of(&mut self, master: usize, node: impl Fn() -> Builder) {
         self.nodes.push(node().cluster().start());
         self.introduce();
-        let master = cmd("CLUSTER").arg("MYID").text(&mut self.nodes[0].client());
+        let master = &self.nodes[master];
+        let id = cmd("CLUSTER").arg("MYID").text(&mut master.client());
         let replica = self.nodes.last().expect("just added");
         wait_until("the replica knows its master", || {
-            cmd("CLUSTER").arg(&["REPLICATE", &master]).reply(&mut replica.client())
+            cmd("CLUSTER").arg(&["REPLICATE", &id]).reply(&mut replica.client())
                 == Reply::Value(redis::Value::Okay)
         });
-        replica.wait_for_sync(&self.nodes[0]);
-        wait_until("the master knows its replica", || {
-            cmd("CLUSTER").arg("NODES").text(&mut self.nodes[0].client()).contains(" slave ")
-        });
+        replica.wait_for_sync(master);
+        let is_known = |line: &str| line.contains("slave") && line.contains(&id);
+        for server in &self.nodes {
+            wait_until("the node knows the replica", || {
+                cmd("CLUSTER").arg("NODES").text(&mut server.client()).lines().any(is_known)
+            });
+        }
     }
 
     fn introduce(&self) {

@@ -29,6 +29,7 @@ pub mod watch;
 pub mod photos;
 pub mod protobuf;
 pub mod tiny;
+pub mod tool;
 
 pub use client::{Ask, Pending, Reply, get, recognize, recognize_ro};
 pub use server::Server;
@@ -36,8 +37,9 @@ pub use server::Server;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The longest that anything may take before a test calls it lost.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest that anything may take before a test calls it lost: tract reads a page of text in a fifth of it, and the
+/// machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` holds; panics with `what` after [`PATIENCE`].
 #[track_caller]

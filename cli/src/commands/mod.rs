@@ -1,5 +1,10 @@
-//! One file per subcommand: its options, and its story.
+//! One file or folder per subcommand: its options, and its story.
 
 pub mod annotate;
+pub mod bench;
+pub mod completions;
+pub mod models;
 pub mod recognize;
+pub mod status;
+pub mod table;
 pub mod watch;

@@ -79,6 +79,14 @@ enum Place {
     StandardInput(Arc<Vec<u8>>),
 }
 
+/// What it takes to recognise many photos.
+struct Round {
+    recognizer: Arc<Recognizer>,
+    drawing: Option<Arc<Drawing>>,
+    workers: usize,
+    stop: Stop,
+}
+
 /// Where pictures are drawn.
 struct Drawing {
     folder: PathBuf,
@@ -112,28 +120,20 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let recognizer = Arc::new(recognizer);
 
     let mut report = Report::begin(arguments.output, places.len() + files.failures.len())?;
-    let (told, mut outcomes) = mpsc::channel::<Told>(2 * ASKED_AT_ONCE);
-    let (jobs, queue) = mpsc::channel(1);
-    let queue = Arc::new(Mutex::new(queue));
-    for _ in 0..workers {
-        tokio::spawn(work(
-            recognizer.clone(),
-            queue.clone(),
-            told.clone(),
-            drawing.clone(),
-            stop.clone(),
-        ));
-    }
-    tokio::spawn(ask(recognizer, places, jobs, told, stop.clone()));
-
     for (path, error) in files.failures {
         report.add(&Outcome { path, digest: None, recognized: Err(error) })?;
     }
+    let round = Round { recognizer, drawing, workers, stop: stop.clone() };
+    let nodes = round.recognizer.connection().masters();
+    let mut outcomes = round.begin(places.clone());
     while let Some((outcome, undrawn)) = outcomes.recv().await {
         report.add(&outcome)?;
         if let Some(why) = undrawn {
             report.warn(&outcome.path, &why);
         }
+    }
+    if !arguments.refresh && nodes != round.recognizer.connection().masters() {
+        restore(round, places, &mut report).await;
     }
     report.end(stop.is_requested());
     Ok(ExitCode::from(match () {
@@ -142,6 +142,37 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         () if report.failed > 0 => 1,
         () => 0,
     }))
+}
+
+/// A master that failed may have taken results with it that its replica did not have yet: whatever is no longer stored
+/// is sent once more. What comes of it was told already.
+async fn restore(round: Round, places: Vec<Place>, report: &mut Report) {
+    let mut outcomes = Round { drawing: None, ..round }.begin(places);
+    while let Some((outcome, _)) = outcomes.recv().await {
+        if outcome.recognized.is_ok_and(|found| found.source == Source::Computed) {
+            report.restored += 1;
+        }
+    }
+}
+
+impl Round {
+    /// Recognises all of them; what becomes of each is told in any order.
+    fn begin(&self, places: Vec<Place>) -> mpsc::Receiver<Told> {
+        let (told, outcomes) = mpsc::channel(2 * ASKED_AT_ONCE);
+        let (jobs, queue) = mpsc::channel(1);
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..self.workers {
+            tokio::spawn(work(
+                self.recognizer.clone(),
+                queue.clone(),
+                told.clone(),
+                self.drawing.clone(),
+                self.stop.clone(),
+            ));
+        }
+        tokio::spawn(ask(self.recognizer.clone(), places, jobs, told, self.stop.clone()));
+        outcomes
+    }
 }
 
 /// Pictures among the photos would be recognised the next time.

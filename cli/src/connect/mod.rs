@@ -135,6 +135,27 @@ impl Connection {
         }
     }
 
+    /// One try on the master of `key`, for a command that must not be repeated unseen.
+    pub async fn run_once(
+        &self,
+        key: &[u8],
+        command: &Cmd,
+        patience: Duration,
+    ) -> Result<Value, Error> {
+        let known = self.known();
+        let slot = slot_of(key);
+        let outcome = match known.topology.owner(slot) {
+            Some(address) => self.send(address, Batch::Command(command), patience).await,
+            None => Err(no_master(slot)),
+        };
+        if let Err(error) = &outcome
+            && remedy(error) != Remedy::None
+        {
+            let _ = self.refresh(known.generation).await;
+        }
+        outcome
+    }
+
     /// Many commands, each with its key: one pipeline a node, the replies in the order of the commands. What a node
     /// could not answer is asked again, one by one.
     pub async fn run_many(&self, commands: &[(Vec<u8>, Cmd)]) -> Vec<Result<Value, Error>> {

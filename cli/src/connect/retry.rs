@@ -46,7 +46,7 @@ pub fn is_temporary(error: &Error) -> bool {
     match error {
         Error::GaveUp { .. } => true,
         Error::Reply { word, .. }
-            if ["QUEUEFULL", "TIMEOUT", "MISCONF"].contains(&word.as_str()) =>
+            if ["QUEUEFULL", "TIMEOUT", "MISCONF", "OOM"].contains(&word.as_str()) =>
         {
             true
         }

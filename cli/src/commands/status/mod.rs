@@ -1,0 +1,113 @@
+//! `redis-image status`: every node, what it has and does, and what is wrong.
+
+mod discover;
+mod judge;
+mod node;
+mod tables;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::connect::{self, Address, Connection};
+use crate::error::Error;
+use judge::{Judgement, judge};
+use node::Node;
+
+/// Show every node: role, models and versions, queue, hit rate, times, and what is wrong
+#[derive(Args)]
+#[command(after_long_help = HELP)]
+pub struct Arguments {
+    /// Refresh every so many seconds, until interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    watch: Option<u64>,
+
+    /// With --watch, json is one line each time
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+
+    #[command(flatten)]
+    connection: connect::Options,
+}
+
+const HELP: &str = "\
+Examples:
+  redis-image status --url redis://cache:6379
+  redis-image status --cluster node1:6379,node2:6379 --watch 5
+  redis-image status --output json | jq -r '.problems[]'
+
+Of one server also its master and all replicas are shown; of a cluster every node. Wrong is: a node that does not \
+answer, is loading, or has not loaded the module; a replica without its master; a cluster that does not serve all \
+slots; a model that is missing on a node or has another version there; a default model that differs or has failed.
+
+What an ACL user must be allowed: +info +role +image.models +config|get, in a cluster +cluster|shards +cluster|info.
+
+Exit status: 0 all is well, 1 something is wrong, 2 could not work at all.";
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Serialize)]
+struct Status {
+    nodes: Vec<Node>,
+    #[serde(flatten)]
+    judgement: Judgement,
+}
+
+pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
+    // An outage is what is to be seen, not to be waited for.
+    let options = connect::Options { retry_for: 0, ..arguments.connection };
+    let connection = Connection::open(&options).await?;
+    let mut known = connection.masters();
+    loop {
+        let status = look(&connection, &mut known).await;
+        show(&status, &arguments.output, arguments.watch.is_some())?;
+        match arguments.watch {
+            None => return Ok(ExitCode::from(u8::from(!status.judgement.problems.is_empty()))),
+            Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+        }
+    }
+}
+
+/// `known` are the nodes of the last look: one that has gone is still asked, as it may be why the others can't be had.
+async fn look(connection: &Connection, known: &mut Vec<Address>) -> Status {
+    let listed = connection.nodes().await;
+    if let Ok(nodes) = &listed {
+        *known = nodes.iter().map(|node| node.address.clone()).collect();
+    }
+    let nodes = discover::all_nodes(connection, known.clone()).await;
+    let mut judgement = judge(&nodes);
+    if let Err(error) = listed {
+        judgement.problems.push(format!("the nodes cannot be listed: {error}"));
+    }
+    Status { nodes, judgement }
+}
+
+fn show(status: &Status, output: &Output, again: bool) -> Result<(), Error> {
+    let mut out = std::io::stdout();
+    let is_terminal = out.is_terminal();
+    let text = match output {
+        Output::Json => {
+            let json =
+                serde_json::to_string(status).map_err(|why| Error::usage(why.to_string()))?;
+            json + "\n"
+        }
+        Output::Table => {
+            // To the top, and away with what was there: flickers less than clearing first.
+            let head = if again && is_terminal { "\x1b[H\x1b[2J" } else { "" };
+            let tail = if again && !is_terminal { "\n" } else { "" };
+            let table = tables::render(&status.nodes, &status.judgement, is_terminal);
+            format!("{head}{table}{tail}")
+        }
+    };
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|why| Error::usage(format!("standard output: {why}")))
+}

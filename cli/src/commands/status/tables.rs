@@ -1,0 +1,163 @@
+//! The status for people: nodes, models, times, and loudly what is wrong.
+
+use std::collections::BTreeMap;
+
+use super::judge::Judgement;
+use super::node::{Model, Module, Node, Role};
+use crate::commands::table::{Table, bytes, or_dash, percent};
+use crate::error::printable;
+
+pub fn render(nodes: &[Node], judgement: &Judgement, in_colour: bool) -> String {
+    let mut parts = vec![node_table(nodes).to_string()];
+    parts.extend(
+        [model_table(nodes), time_table(nodes)]
+            .iter()
+            .filter(|t| !t.is_empty())
+            .map(Table::to_string),
+    );
+    let mut verdict = String::new();
+    for (mark, colour, lines) in
+        [("WRONG", "\x1b[1;31m", &judgement.problems), ("note ", "\x1b[33m", &judgement.notes)]
+    {
+        for line in lines {
+            let line = printable(line);
+            verdict += &match in_colour {
+                true => format!("{colour}{mark} {line}\x1b[0m\n"),
+                false => format!("{mark} {line}\n"),
+            };
+        }
+    }
+    if judgement.problems.is_empty() {
+        verdict += &format!("all {} node(s) are well\n", nodes.len());
+    }
+    parts.push(verdict);
+    parts.join("\n")
+}
+
+fn node_table(nodes: &[Node]) -> Table {
+    let mut table = Table::new([
+        "NODE",
+        "ROLE",
+        "LINK",
+        "SERVER",
+        "MODULE",
+        "ENGINE",
+        "BUSY",
+        "QUEUE",
+        "BYTES",
+        "HIT RATE",
+        "REFUSED",
+        "TIMED OUT",
+        "NOT STORED",
+    ]);
+    for node in nodes {
+        let role = match (&node.unreachable, node.role) {
+            (Some(_), _) => "UNREACHABLE".to_owned(),
+            (None, Role::Master) => "master".to_owned(),
+            (None, Role::Replica) => "replica".to_owned(),
+            (None, Role::Unknown) => "-".to_owned(),
+        };
+        let link = node.link.as_deref().map_or("-".to_owned(), |link| match link {
+            "up" => format!("up, {}", node.master.as_deref().unwrap_or_default()),
+            other => other.to_uppercase(),
+        });
+        let of =
+            |tell: &dyn Fn(&Module) -> String| node.module.as_ref().map_or("-".to_owned(), tell);
+        let module = match (&node.module, &node.unreachable) {
+            (Some(module), _) => module.version.clone(),
+            (None, None) => "NONE".to_owned(),
+            (None, Some(_)) => "-".to_owned(),
+        };
+        let cells = [
+            node.address.clone(),
+            role,
+            link,
+            or_dash(&node.server),
+            module,
+            of(&|module| or_dash(&module.engine)),
+            of(&|module| format!("{} of {}", module.workers_busy, module.workers)),
+            of(&|module| module.queue_length.to_string()),
+            of(&|module| bytes(module.queue_bytes)),
+            of(&|module| percent(module.hit_rate())),
+            of(&|module| module.refused.to_string()),
+            of(&|module| module.timed_out.to_string()),
+            of(&|module| module.not_stored.to_string()),
+        ];
+        table.add(cells.map(|cell| printable(&cell)));
+    }
+    table
+}
+
+/// A row for each model, version and state, with the number of nodes: of six equal nodes one row a model.
+fn model_table(nodes: &[Node]) -> Table {
+    let mut groups: BTreeMap<[&str; 4], Vec<&str>> = BTreeMap::new();
+    let modules = nodes.iter().filter_map(|node| Some((node, node.module.as_ref()?)));
+    let mut all = 0;
+    for (node, module) in modules {
+        all += 1;
+        for model in &module.models {
+            let key = [&model.name, &model.task, &model.version, &model.state].map(String::as_str);
+            groups.entry(key).or_default().push(&node.address);
+        }
+    }
+    let mut table = Table::new(["MODEL", "TASK", "VERSION", "STATE", "NODES"]);
+    for ([name, task, version, state], on) in groups {
+        let on = match on.len() {
+            count if count == all => format!("all {all}"),
+            count => format!("{count} of {all}: {}", on.join(" ")),
+        };
+        let state = if state == "failed" { "FAILED" } else { state };
+        let cells = [name.to_owned(), or_dash(task), or_dash(version), state.to_owned(), on];
+        table.add(cells.map(|cell| printable(&cell)));
+    }
+    table
+}
+
+/// A row for each model that a node was asked for.
+fn time_table(nodes: &[Node]) -> Table {
+    let mut table = Table::new([
+        "NODE",
+        "MODEL",
+        "HITS",
+        "MISSES",
+        "JOINED",
+        "COMPUTED",
+        "FAILED",
+        "HIT RATE",
+        "WAIT ms p50",
+        "p95",
+        "p99",
+        "COMPUTE ms p50",
+        "p95",
+        "p99",
+    ]);
+    for node in nodes {
+        let models = node.module.iter().flat_map(|module| &module.models);
+        for model in models.filter(|model| was_asked(model)) {
+            let [wait, compute] = [&model.wait_ms, &model.compute_ms]
+                .map(|of| [of.p50, of.p95, of.p99].map(|number| format!("{number:.1}")));
+            let ([wait50, wait95, wait99], [compute50, compute95, compute99]) = (wait, compute);
+            table.add([
+                node.address.clone(),
+                printable(&model.name),
+                model.hits.to_string(),
+                model.misses.to_string(),
+                model.joined.to_string(),
+                model.computed.to_string(),
+                model.failed.to_string(),
+                percent(model.hit_rate()),
+                wait50,
+                wait95,
+                wait99,
+                compute50,
+                compute95,
+                compute99,
+            ]);
+        }
+    }
+    table
+}
+
+fn was_asked(model: &Model) -> bool {
+    [model.hits, model.misses, model.computed, model.failed].iter().any(|count| *count > 0)
+}
