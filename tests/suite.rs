@@ -4,10 +4,15 @@
 mod support;
 
 mod bounds;
+mod cli_access;
 mod cli_bench;
+mod cli_cluster;
 mod cli_completions;
 mod cli_models;
+mod cli_recognize;
 mod cli_status;
+mod cli_stream;
+mod cli_watch;
 mod clients;
 mod cluster;
 mod commands;

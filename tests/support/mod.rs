@@ -23,6 +23,7 @@ mod client;
 pub mod cluster;
 pub mod compare;
 pub mod crowd;
+pub mod sentinel;
 pub mod server;
 pub mod watch;
 

@@ -345,7 +345,7 @@ fn answering_pid(port: u16) -> Option<u32> {
 }
 
 /// A port below those that the system gives to outgoing connections, so that a stopped server finds its own free again.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() * 61 % 12000) as u16;
     wait_for("a free port", || {

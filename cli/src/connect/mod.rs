@@ -13,7 +13,7 @@ mod topology;
 pub use address::Address;
 pub use options::Options;
 pub use retry::{Tries, is_temporary};
-pub use topology::{Node, Role, Topology, map, slot_of, text};
+pub use topology::{Node, Topology, map, slot_of, text};
 
 use crate::error::Error;
 use futures_util::future::join_all;
