@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Measures what capacity planning needs, and prints it: memory of results and models, network, throughput of 1 to 3 nodes.
 
-    nodes.py [MODULE] [--only SECTION]... [--nice N]
+    nodes.py [MODULE] [--only SECTION]...
 
 MODULE is its file, target/release/libredis_image.so by default. Needs nothing but Python. For the throughput each node has
 one worker and is pinned to one core, the first to the first core and so on; where there are fewer cores than nodes, they
 share. All is written into benches/results/nodes.json and nodes.txt, where --only leaves the other sections as they are;
-capacity.py reckons with it. Memory and network don't care how busy the machine is, throughput does: there
---nice -15 (as root) gives clients and servers precedence over other programs.
+capacity.py reckons with it. On a busy machine `nice -n -15 benches/nodes.py` (as root) gives all of
+it precedence over other programs.
 """
 import argparse
 import json
@@ -33,7 +33,6 @@ REAL = ("astronaut.png", "biden.jpg", "chelsea.png", "china.jpg", "coffee.png", 
 OF_TASK = {"text": ("page.png", "text.png"), "barcodes": ("code128.png", "qrcode_rotated.png"), "plates": ("plate.png",),
            "faces": ("astronaut.png", "biden.jpg", "obama.jpg", "obama2.jpg", "obama3.jpg")}
 ROUNDS, SECONDS, CLIENTS = 5, 2.5, 4
-NICE = 0
 KEYS = 200_000
 SLOTS = 16384
 
@@ -42,10 +41,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("module", nargs="?", default=ROOT / "target/release/libredis_image.so", type=Path)
     parser.add_argument("--only", action="append", choices=SECTIONS, default=[], help="measure this section alone")
-    parser.add_argument("--nice", type=int, default=0, help="priority while throughput is measured")
     options = parser.parse_args()
-    global NICE
-    NICE = options.nice
     for needed in (options.module, PHOTOS / "china.jpg", ROOT / "models" / MODEL / "model.toml"):
         if not needed.exists():
             sys.exit(f"{needed} is missing: make build models photos")
@@ -208,7 +204,6 @@ def throughput(module):
         for place, server in enumerate(servers):
             server.client.ask("IMAGE.RECOGNIZE", "warm", new(photo))
             pin(server.process.pid, place % os.cpu_count())
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)  # the clients' threads inherit it
         for turn in range(ROUNDS):
             for nodes in sorted(rates, reverse=turn % 2 == 1):
                 rates[nodes].append(load(servers[:nodes], photo))
@@ -220,10 +215,10 @@ def throughput(module):
 
 
 def pin(pid, core):
-    """All its threads: the workers have undone what they inherited."""
+    """All its threads, with our own priority: the workers have undone what they inherited."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), {core})
-        os.setpriority(os.PRIO_PROCESS, int(thread.name), NICE)
+        os.setpriority(os.PRIO_PROCESS, int(thread.name), os.nice(0))
 
 
 def load(servers, photo):
@@ -262,8 +257,8 @@ def facts(module):
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
     build = module.resolve().parent.name  # debug: dependencies are optimised there, too
-    return (f"{time.strftime('%Y-%m-%d %H:%M %z')}, {os.cpu_count()} cores, {cpu}, module built as {build}, load "
-            f"{os.getloadavg()[0]:.1f} in the last minute, others' included")
+    return (f"{time.strftime('%Y-%m-%d %H:%M %z')}, {os.cpu_count()} cores, {cpu}, module built as {build}, "
+            f"nice {os.nice(0)}, load {os.getloadavg()[0]:.1f} in the last minute, others' included")
 
 
 def rows(figures):
