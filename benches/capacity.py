@@ -56,7 +56,7 @@ def reckon(plan, measured):
     yield f"{plan.a_day / 1e6:.0f} million requests a day, {plan.hits:.0%} stored already, asked first:"
     yield f"  requests a second       {requests:10,.0f}, misses {misses:,.0f}: {misses / rate / plan.nodes:.2%} of the cores"
     into = (requests * network["hit_input"] + misses * (plan.payload + network["miss_input"] - network["payload"])) / plan.nodes
-    out = (requests * network["hit_output"] + misses * (network["miss_output"] + network["miss_repl"])) / plan.nodes
+    out = (requests * network["hit_output"] + misses * network["miss_output"]) / plan.nodes
     yield f"  network of a node       {into * 8 / 1e6:10.2f} Mbit/s in, {out * 8 / 1e6:.2f} out"
     yield ""
     yield "a node is lost"
