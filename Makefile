@@ -8,7 +8,7 @@ PORT ?= 6379
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-servers lint build dist models onnxruntime photos run bench clean prepare engine
+.PHONY: help demo cluster test test-servers lint build dist models onnxruntime photos clients run bench clean prepare engine
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -16,7 +16,10 @@ help: ## Lists the targets
 demo: build models engine photos ## Recognises real photos inside a redis-server of its own
 	@tools/demo "$(RELEASE)"
 
-test: models onnxruntime photos ## Proves every promise on real servers (installs what is missing)
+cluster: build models engine photos ## Sends photos through a cluster of six servers, one of which dies
+	@tools/cluster "$(RELEASE)"
+
+test: models onnxruntime photos clients ## Proves every promise on real servers (installs what is missing)
 	cargo build --workspace --all-targets $(FEATURES)
 	cargo test --workspace --all-targets $(FEATURES)
 
@@ -46,6 +49,9 @@ onnxruntime: prepare ## Fetches onnxruntime's library, the faster engine, and ch
 # The same where it may fail: without it the module has tract.
 engine: prepare
 	@$(PYTHON) tools/fetch-onnxruntime || echo "without onnxruntime: the built-in engine tract runs the models"
+
+clients: prepare ## Fetches the client libraries of examples/ into target/clients
+	@tools/fetch-clients
 
 photos: prepare ## Fetches real photos for the demo and the tests into target/photos
 	@$(PYTHON) tools/fetch-photos
