@@ -235,14 +235,14 @@ impl<A: Memory> Gallery<A> {
 
     /// Bytes that the gallery takes, what its allocator adds to them included.
     pub fn memory_usage(&self) -> usize {
-        let chunks: usize = self
-            .chunks
-            .iter()
-            .map(|chunk| {
-                let [lines, owners] = chunk.allocations();
-                allocated(lines) + allocated(owners) + allocated(size_of::<Chunk<A>>())
-            })
-            .sum();
+        let size = |chunk: &Arc<Chunk<A>>| -> usize {
+            let parts = [chunk.allocations().as_slice(), &[size_of::<Chunk<A>>() + 16]].concat();
+            parts.into_iter().map(allocated).sum()
+        };
+        // All but the last are full, and so of one size.
+        let full = self.chunks.len().saturating_sub(1);
+        let chunks =
+            self.chunks.first().map_or(0, size) * full + self.chunks.last().map_or(0, size);
         let list = allocated(self.chunks.capacity() * size_of::<Arc<Chunk<A>>>());
         let subjects: usize = self.subjects.allocations().into_iter().map(allocated).sum();
         size_of::<Self>()

@@ -1,1 +1,0 @@
-//! A gallery against what it promises.
