@@ -7,6 +7,9 @@ use clap::Args;
 use redis::{Cmd, Value, cmd};
 use std::time::Duration;
 
+/// A node that hangs must not keep the others waiting.
+const CHECK_PATIENCE: Duration = Duration::from_secs(5);
+
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Recognition")]
 pub struct Options {
@@ -90,7 +93,7 @@ impl Recognizer {
     /// not answer now may do so in a minute.
     pub async fn check(&self) -> Result<(), Error> {
         for address in self.connection.masters() {
-            match self.connection.run_on(&address, &cmd("IMAGE.MODELS"), PATIENCE).await {
+            match self.connection.run_on(&address, &cmd("IMAGE.MODELS"), CHECK_PATIENCE).await {
                 Ok(models) => {
                     if let Some(model) = self.model() {
                         knows_model(&models, model, &address.to_string())?;

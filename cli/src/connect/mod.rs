@@ -69,9 +69,13 @@ impl Connection {
             }),
         };
         let mut tries = connection.tries();
+        let mut is_first = true;
         while let Err(error) = connection.refresh(0).await {
             if remedy(&error) == Remedy::None {
                 return Err(error);
+            }
+            if std::mem::take(&mut is_first) && !retry_for.is_zero() {
+                eprintln!("redis-image: {error}; trying again for {} s", retry_for.as_secs());
             }
             tries.pause(error, Duration::ZERO).await?;
         }

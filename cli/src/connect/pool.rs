@@ -193,6 +193,10 @@ fn told(address: &Address, error: &RedisError) -> Error {
             reply("WRONGPASS", error.detail().unwrap_or("the server refused the login"))
         }
         redis::ErrorKind::InvalidClientConfig => Error::usage(error.to_string()),
+        // No other try makes it valid.
+        _ if error.to_string().contains("certificate") => Error::usage(format!(
+            "TLS with node {address}: {error}; see --tls-ca, --tls-cert and --insecure"
+        )),
         _ => lost(address, error.to_string()),
     }
 }

@@ -12,11 +12,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+/// So long after a folder came it is certainly watched.
+const WATCH_BEGINS: Duration = Duration::from_secs(1);
+
 pub struct Arrivals {
     folder: PathBuf,
     /// So long a file of which nothing is told must stay as it is.
     settle: Duration,
     settling: HashMap<PathBuf, Sighting>,
+    /// Folders that came: files may have been written to them between our look and the beginning of the watch.
+    new_folders: Vec<(PathBuf, Instant)>,
     /// Marks of the files that were handed on: path, size, time. Eight bytes each, as a camera's folder grows.
     done: HashSet<u64>,
 }
@@ -28,7 +33,13 @@ struct Sighting {
 
 impl Arrivals {
     pub fn new(folder: PathBuf, settle: Duration) -> Arrivals {
-        Arrivals { folder, settle, settling: HashMap::new(), done: HashSet::new() }
+        Arrivals {
+            folder,
+            settle,
+            settling: HashMap::new(),
+            new_folders: Vec::new(),
+            done: HashSet::new(),
+        }
     }
 
     pub fn folder(&self) -> &Path {
@@ -56,11 +67,10 @@ impl Arrivals {
         match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => self.complete(path),
             EventKind::Modify(ModifyKind::Name(RenameMode::To)) if path.is_dir() => {
-                self.scan_folder(path)
+                self.on_folder(path)
             }
             EventKind::Modify(ModifyKind::Name(RenameMode::To)) => self.complete(path),
-            // Files may have come with it, or before it was watched.
-            EventKind::Create(CreateKind::Folder) => self.scan_folder(path),
+            EventKind::Create(CreateKind::Folder) => self.on_folder(path),
             // A link is complete from the start and never closed; any other new file will be.
             EventKind::Create(_) if is_link(path) => self.sight(path).into_iter().collect(),
             _ => Vec::new(),
@@ -69,7 +79,12 @@ impl Arrivals {
 
     /// Those that have not changed for long enough by now.
     pub fn settled(&mut self) -> Vec<PathBuf> {
-        let mut complete = Vec::new();
+        let is_due = |(_, came): &(PathBuf, Instant)| came.elapsed() >= WATCH_BEGINS;
+        let (due, later) = std::mem::take(&mut self.new_folders).into_iter().partition(is_due);
+        self.new_folders = later;
+        let due: Vec<(PathBuf, Instant)> = due;
+        let mut complete: Vec<PathBuf> =
+            due.iter().flat_map(|(folder, _)| self.scan_folder(folder)).collect();
         let settle = self.settle;
         let done = &mut self.done;
         self.settling.retain(|path, sighting| {
@@ -88,6 +103,12 @@ impl Arrivals {
 
     pub fn is_waiting(&self) -> bool {
         !self.settling.is_empty()
+    }
+
+    /// Files may have come with it.
+    fn on_folder(&mut self, folder: &Path) -> Vec<PathBuf> {
+        self.new_folders.push((folder.to_owned(), Instant::now()));
+        self.scan_folder(folder)
     }
 
     fn scan_folder(&mut self, folder: &Path) -> Vec<PathBuf> {
