@@ -47,7 +47,7 @@ enum Action {
     /// Check that every file is there and has the manifest's SHA-256
     Verify(Selection),
     /// Show the models of a folder, and with --url those of a server
-    List(List),
+    List(Box<List>),
 }
 
 #[derive(Args)]
@@ -89,7 +89,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     match arguments.action {
         Action::Fetch(selection) => fetch(&selection),
         Action::Verify(selection) => verify(&selection),
-        Action::List(list) => show(list).await,
+        Action::List(list) => show(*list).await,
     }
 }
 
