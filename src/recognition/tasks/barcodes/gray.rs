@@ -95,22 +95,83 @@ impl Gray {
     pub fn sample(&self, line: &Line, thickness: usize, values: &mut Vec<f32>) {
         values.clear();
         values.resize(line.samples, 0.0);
+        let weight = 1.0 / thickness as f32;
         let across = Point { x: -line.step.y, y: line.step.x };
-        for layer in 0..thickness {
+        let layers = (0..thickness).map(|layer| {
             let shift = layer as f32 - (thickness - 1) as f32 / 2.0;
-            let start = line.start + across * shift;
-            for (index, value) in values.iter_mut().enumerate() {
-                *value += self.at(start + line.step * index as f32);
+            line.start + across * shift
+        });
+        if line.step.y == 0.0 && line.start.x == 0.0 {
+            for start in layers {
+                self.add_row(start.y, weight, values);
+            }
+        } else if line.step.x == 0.0 && line.start.y == 0.0 {
+            for start in layers {
+                self.add_column(start.x, weight, values);
+            }
+        } else {
+            for start in layers {
+                self.add_slanted(start, line.step, weight, values);
             }
         }
-        let weight = 1.0 / thickness as f32;
-        values.iter_mut().for_each(|value| *value *= weight);
+    }
+
+    /// Adds the values between two rows, from the left on.
+    fn add_row(&self, y: f32, weight: f32, values: &mut [f32]) {
+        let (top, below, share) = between(y, self.height);
+        for (row, weight) in [(top, weight * (1.0 - share)), (below, weight * share)] {
+            for (value, pixel) in values.iter_mut().zip(self.row(row)) {
+                *value += f32::from(*pixel) * weight;
+            }
+        }
+    }
+
+    /// Adds the values between two columns, from the top on.
+    fn add_column(&self, x: f32, weight: f32, values: &mut [f32]) {
+        let (left, right, share) = between(x, self.width);
+        let (a, b) = (weight * (1.0 - share), weight * share);
+        for (value, row) in values.iter_mut().zip(self.pixels.chunks_exact(self.width)) {
+            *value += f32::from(row[left]) * a + f32::from(row[right]) * b;
+        }
+    }
+
+    /// Adds the values along a line of any direction.
+    fn add_slanted(&self, start: Point, step: Point, weight: f32, values: &mut [f32]) {
+        /// Places have so many bits behind the point: a line is at most some ten thousand steps long.
+        const BITS: u32 = 32;
+        let fixed = |value: f32| (f64::from(value) * f64::from(2f32).powi(BITS as i32)) as i64;
+        let (mut x, mut y) = (fixed(start.x), fixed(start.y));
+        let (dx, dy) = (fixed(step.x), fixed(step.y));
+        let inside_x = 0..self.width as i64 - 1;
+        let inside_y = 0..self.height as i64 - 1;
+        let width = self.width;
+        for (index, value) in values.iter_mut().enumerate() {
+            let (left, top) = (x >> BITS, y >> BITS);
+            if inside_x.contains(&left) && inside_y.contains(&top) {
+                let first = top as usize * width + left as usize;
+                let pixels = &self.pixels[first..first + width + 2];
+                // Shares of 256 each: what is right and below of the place.
+                let (fx, fy) = (x >> (BITS - 8) & 255, y >> (BITS - 8) & 255);
+                let mix =
+                    |a: u8, b: u8| (i32::from(a) << 8) + (i32::from(b) - i32::from(a)) * fx as i32;
+                let (upper, lower) =
+                    (mix(pixels[0], pixels[1]), mix(pixels[width], pixels[width + 1]));
+                let sum = (upper << 8) + (lower - upper) * fy as i32;
+                *value += sum as f32 * (weight / 65536.0);
+            } else {
+                *value += self.at(start + step * index as f32) * weight;
+            }
+            x += dx;
+            y += dy;
+        }
     }
 
     /// At most `count` parallel lines in the direction of `angle` (radians, clockwise as seen),
     /// evenly spread over the picture.
     pub fn lines(&self, angle: f32, count: usize) -> Vec<Line> {
-        let step = Point { x: angle.cos(), y: angle.sin() };
+        // The cosine of a right angle is not quite 0.
+        let exact = |value: f32| if value.abs() < 1e-6 { 0.0 } else { value };
+        let step = Point { x: exact(angle.cos()), y: exact(angle.sin()) };
         let across = Point { x: -step.y, y: step.x };
         let (width, height) = ((self.width - 1) as f32, (self.height - 1) as f32);
         let centre = Point { x: width / 2.0, y: height / 2.0 };
@@ -126,6 +187,13 @@ impl Gray {
             })
             .collect()
     }
+}
+
+/// The two rows or columns around a place, and the share of the second; beyond the edge the edge goes on.
+fn between(place: f32, count: usize) -> (usize, usize, f32) {
+    let place = place.clamp(0.0, (count - 1) as f32);
+    let first = place as usize;
+    (first, (first + 1).min(count - 1), place - first as f32)
 }
 
 /// Between which multiples of `step` a line through `point` is inside the picture.
