@@ -65,7 +65,7 @@ impl Gray {
         Gray { width, height, pixels, scale: self.scale / 2.0 }
     }
 
-    fn row(&self, y: usize) -> &[u8] {
+    pub fn row(&self, y: usize) -> &[u8] {
         &self.pixels[y * self.width..(y + 1) * self.width]
     }
 

@@ -5,19 +5,19 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rxing::common::{
-    BitArray, BitMatrix, GlobalHistogramBinarizer, HybridBinarizer, LineOrientation, Result,
+    BitArray, BitMatrix, DetectorRXingResult, GlobalHistogramBinarizer, HybridBinarizer,
+    LineOrientation, Result,
 };
 use rxing::datamatrix::DataMatrixReader;
-use rxing::multi::MultipleBarcodeReader;
-use rxing::qrcode::cpp_port::QrReader;
-use rxing::qrcode::cpp_port::detector::FindFinderPatterns;
+use rxing::qrcode::cpp_port::decoder::Decode;
+use rxing::qrcode::cpp_port::detector::{FindFinderPatterns, GenerateFinderPatternSets, SampleQR};
 use rxing::{
-    BarcodeFormat, Binarizer, BinaryBitmap, DecodeHints, Luma8LuminanceSource, Luma8Source,
-    RXingResult, Reader,
+    BarcodeFormat, Binarizer, BinaryBitmap, DecodeHints, Luma8LuminanceSource, Luma8Source, Reader,
 };
 
 use super::codes::{Code, Format, Point};
 use super::gray::Gray;
+use super::threshold;
 
 /// How dark and light are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,10 @@ const MOST_DATA_MATRIX: usize = 12;
 
 /// More finder patterns, of which a QR code has three, are no codes but a picture made to take long.
 const MOST_FINDERS: usize = 400;
+/// Finder patterns of a QR code.
+const FINDERS: usize = 3;
+/// Most sets of three finder patterns that turn out to be no code.
+const MOST_FAILED: usize = 2000;
 
 /// Looks for codes of the wanted formats.
 pub fn scan(gray: &Gray, threshold: Threshold, wants: impl Fn(Format) -> bool) -> Vec<Code> {
@@ -57,7 +61,8 @@ fn black_and_white(gray: &Gray, threshold: Threshold) -> Option<BitMatrix> {
     let source = Luma8Source::new_with_slice(&gray.pixels, width, height).ok()?;
     // Nothing that the closure shares is written: a panic leaves no broken state.
     guarded(|| match threshold {
-        Threshold::Local => HybridBinarizer::new(source).get_black_matrix().cloned().ok(),
+        Threshold::Local => threshold::local(gray)
+            .or_else(|| HybridBinarizer::new(source).get_black_matrix().cloned().ok()),
         Threshold::Global => GlobalHistogramBinarizer::new(source).get_black_matrix().cloned().ok(),
     })
 }
@@ -67,17 +72,41 @@ fn guarded<T>(search: impl FnOnce() -> Option<T>) -> Option<T> {
     catch_unwind(AssertUnwindSafe(search)).ok().flatten()
 }
 
-/// Only by the port of zxing-cpp's detector: ZXing's older one compares every three finder patterns,
-/// so that a picture full of them takes minutes.
+/// By the port of zxing-cpp's detector: ZXing's older one compares every three finder patterns, so
+/// that a picture full of them takes minutes. Its reader would do the same steps, but without a bound.
 fn qr_codes(gray: &Gray, black: &BitMatrix) -> Vec<Code> {
-    let hints = hints(BarcodeFormat::QR_CODE);
-    let finders = guarded(|| Some(FindFinderPatterns(black, true, 0).len()));
-    if finders.is_none_or(|finders| finders > MOST_FINDERS) {
+    let Some(mut finders) = guarded(|| Some(FindFinderPatterns(black, true, 0))) else {
+        return Vec::new();
+    };
+    if !(FINDERS..=MOST_FINDERS).contains(&finders.len()) {
         return Vec::new();
     }
-    let results = guarded(|| QrReader.decode_multiple_with_hints(&mut bitmap(black), &hints).ok());
-    let results = results.unwrap_or_default();
-    results.iter().filter_map(|result| code(gray, Format::QRCode, result)).collect()
+    // The likely ones first.
+    let sets = guarded(|| Some(GenerateFinderPatternSets(&mut finders))).unwrap_or_default();
+    let mut used = Vec::new();
+    let mut found = Vec::new();
+    let mut failed = 0;
+    for set in &sets {
+        let three = [set.bl, set.tl, set.tr];
+        if three.iter().any(|finder| used.contains(finder)) {
+            continue;
+        }
+        let read = guarded(|| {
+            let sampled = SampleQR(black, set).ok()?;
+            let decoded = Decode(sampled.getBits()).ok().filter(|decoded| decoded.isValid())?;
+            Some((decoded.text(), sampled.getPoints().to_vec()))
+        });
+        if let Some((text, points)) = read {
+            used.extend(three);
+            found.extend(code(gray, Format::QRCode, text, &points));
+        } else {
+            failed += 1;
+            if failed == MOST_FAILED {
+                break;
+            }
+        }
+    }
+    found
 }
 
 /// The reader gives one code at a time: what is read is wiped out, and it looks again.
@@ -99,7 +128,9 @@ fn data_matrices(gray: &Gray, mut black: BitMatrix) -> Vec<Code> {
                 black.unset(x, y);
             }
         }
-        let Some(code) = code(gray, Format::DataMatrix, &result) else { break };
+        let Some(code) = code(gray, Format::DataMatrix, result.getText().to_owned(), points) else {
+            break;
+        };
         found.push(code);
     }
     found
@@ -114,14 +145,14 @@ fn hints(format: BarcodeFormat) -> DecodeHints {
 }
 
 /// A result in pixels of the photo. The readers give the corners from the top left clockwise.
-fn code(gray: &Gray, format: Format, result: &RXingResult) -> Option<Code> {
+fn code(gray: &Gray, format: Format, text: String, points: &[rxing::Point]) -> Option<Code> {
     let point = |point: &rxing::Point| {
         let is_somewhere = point.x.is_finite() && point.y.is_finite();
         is_somewhere.then(|| gray.in_photo(Point { x: point.x - 0.5, y: point.y - 0.5 }))
     };
-    let points: Vec<Point> = result.getPoints().iter().map(point).collect::<Option<_>>()?;
+    let points: Vec<Point> = points.iter().map(point).collect::<Option<_>>()?;
     let corners = *points.first_chunk::<4>()?;
-    Some(Code::new(format, result.getText().to_owned(), corners))
+    Some(Code::new(format, text, corners))
 }
 
 fn bitmap(black: &BitMatrix) -> BinaryBitmap<Made> {

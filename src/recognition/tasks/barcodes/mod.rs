@@ -13,6 +13,7 @@ mod edges;
 mod gray;
 mod linear;
 mod matrix;
+mod threshold;
 
 #[cfg(test)]
 mod tests;
