@@ -52,14 +52,26 @@ impl Gray {
         Gray { width, height, pixels, scale: self.scale * 2.0 }
     }
 
-    /// Twice the size, interpolated.
+    /// Twice the size, interpolated: of the four nearest pixels 9, 3, 3 and 1 parts in 16.
     pub fn doubled(&self) -> Gray {
         let (width, height) = (self.width * 2, self.height * 2);
         let mut pixels = Vec::with_capacity(width * height);
+        let mut mixed = vec![0u16; self.width];
         for y in 0..height {
-            for x in 0..width {
-                let at = Point { x: x as f32 / 2.0 - 0.25, y: y as f32 / 2.0 - 0.25 };
-                pixels.push(self.at(at).round() as u8);
+            let near = self.row(y / 2);
+            let far = if y % 2 == 0 {
+                (y / 2).saturating_sub(1)
+            } else {
+                (y / 2 + 1).min(self.height - 1)
+            };
+            for (mixed, (near, far)) in mixed.iter_mut().zip(near.iter().zip(self.row(far))) {
+                *mixed = 3 * u16::from(*near) + u16::from(*far);
+            }
+            let pixel = |near: u16, far: u16| ((3 * near + far + 8) / 16) as u8;
+            for (x, &near) in mixed.iter().enumerate() {
+                let left = mixed[x.saturating_sub(1)];
+                let right = mixed[(x + 1).min(self.width - 1)];
+                pixels.extend([pixel(near, left), pixel(near, right)]);
             }
         }
         Gray { width, height, pixels, scale: self.scale / 2.0 }
@@ -142,25 +154,31 @@ impl Gray {
         let fixed = |value: f32| (f64::from(value) * f64::from(2f32).powi(BITS as i32)) as i64;
         let (mut x, mut y) = (fixed(start.x), fixed(start.y));
         let (dx, dy) = (fixed(step.x), fixed(step.y));
-        let inside_x = 0..self.width as i64 - 1;
-        let inside_y = 0..self.height as i64 - 1;
+        let (inside_x, inside_y) = (0..self.width as i64 - 1, 0..self.height as i64 - 1);
+        let is_inside = |index: usize| {
+            let (x, y) = (x + dx * index as i64, y + dy * index as i64);
+            inside_x.contains(&(x >> BITS)) && inside_y.contains(&(y >> BITS))
+        };
+        // All but the line's ends.
+        let count = values.len();
+        let first = (0..count).find(|index| is_inside(*index)).unwrap_or(count);
+        let last =
+            (first..count).rev().find(|index| is_inside(*index)).map_or(first, |last| last + 1);
+        for index in (0..first).chain(last..count) {
+            values[index] += self.at(start + step * index as f32) * weight;
+        }
+        (x, y) = (x + dx * first as i64, y + dy * first as i64);
         let width = self.width;
-        for (index, value) in values.iter_mut().enumerate() {
-            let (left, top) = (x >> BITS, y >> BITS);
-            if inside_x.contains(&left) && inside_y.contains(&top) {
-                let first = top as usize * width + left as usize;
-                let pixels = &self.pixels[first..first + width + 2];
-                // Shares of 256 each: what is right and below of the place.
-                let (fx, fy) = (x >> (BITS - 8) & 255, y >> (BITS - 8) & 255);
-                let mix =
-                    |a: u8, b: u8| (i32::from(a) << 8) + (i32::from(b) - i32::from(a)) * fx as i32;
-                let (upper, lower) =
-                    (mix(pixels[0], pixels[1]), mix(pixels[width], pixels[width + 1]));
-                let sum = (upper << 8) + (lower - upper) * fy as i32;
-                *value += sum as f32 * (weight / 65536.0);
-            } else {
-                *value += self.at(start + step * index as f32) * weight;
-            }
+        let weight = weight / 65536.0;
+        for value in &mut values[first..last] {
+            let pixel = (y >> BITS) as usize * width + (x >> BITS) as usize;
+            let pixels = &self.pixels[pixel..pixel + width + 2];
+            // What is right of and below the place counts this many parts of 256.
+            let (right, below) = ((x >> (BITS - 8) & 255) as i32, (y >> (BITS - 8) & 255) as i32);
+            let mix = |a: u8, b: u8| (i32::from(a) << 8) + (i32::from(b) - i32::from(a)) * right;
+            let upper = mix(pixels[0], pixels[1]);
+            let lower = mix(pixels[width], pixels[width + 1]);
+            *value += ((upper << 8) + (lower - upper) * below) as f32 * weight;
             x += dx;
             y += dy;
         }

@@ -50,7 +50,7 @@ pub fn scan(gray: &Gray, threshold: Threshold, wants: impl Fn(Format) -> bool) -
     if wants(Format::QRCode) {
         found.extend(qr_codes(gray, &black));
     }
-    if wants(Format::DataMatrix) {
+    if wants(Format::DataMatrix) && may_hold_matrix(&black) {
         found.extend(data_matrices(gray, black));
     }
     found
@@ -134,6 +134,43 @@ fn data_matrices(gray: &Gray, mut black: BitMatrix) -> Vec<Code> {
         found.push(code);
     }
     found
+}
+
+/// Changes between light and dark that a row and a column through a matrix code have at least: one of a
+/// Data Matrix has at least ten modules, at half of which it changes, and light around it.
+const LEAST_CHANGES: u32 = 6;
+
+/// Whether some row and some column change often enough. What has upright bars only has no such column.
+fn may_hold_matrix(black: &BitMatrix) -> bool {
+    let words = black.getRowSize();
+    // Three bits of a counter for every column, that stay where they are full.
+    let mut counters = vec![[0usize; 3]; words];
+    let mut before = vec![0; words];
+    let (mut has_row, mut has_column) = (false, false);
+    for y in 0..black.height() {
+        let row = black.getRow(y);
+        let bits = row.getBitArray();
+        let mut last = 0;
+        let mut changes = 0;
+        for ((&word, before), [ones, twos, fours]) in
+            bits.iter().zip(&mut before).zip(&mut counters)
+        {
+            changes += (word ^ (word << 1 | last)).count_ones();
+            last = word >> (usize::BITS - 1);
+            let add = (word ^ *before) & !(*twos & *fours);
+            let carry = *ones & add;
+            *ones ^= add;
+            *fours |= *twos & carry;
+            *twos ^= carry;
+            has_column |= *twos & *fours != 0;
+            *before = word;
+        }
+        has_row |= changes >= LEAST_CHANGES;
+        if has_row && has_column {
+            return true;
+        }
+    }
+    false
 }
 
 fn hints(format: BarcodeFormat) -> DecodeHints {
