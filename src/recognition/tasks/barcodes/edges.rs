@@ -150,3 +150,26 @@ fn crossing(values: &[f32], from: (usize, f32), to: (usize, f32)) -> f32 {
         _ => (from.0 + to.0) as f32 / 2.0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_are_half_way_between_light_and_dark_wherever_they_are() {
+        let mut edges = Edges::default();
+        // Bars at the borders of blocks, in their middle, and a long way of nothing between them.
+        let bars = [(3, 5), (14, 17), (31, 32), (48, 64), (200, 201), (407, 410)];
+        let mut values = vec![200.0; 500];
+        bars.iter().for_each(|(from, to)| values[*from..*to].fill(40.0));
+        find(&values, 0.2, &mut edges);
+        let expected: Vec<f32> =
+            bars.iter().flat_map(|(from, to)| [*from as f32 - 0.5, *to as f32 - 0.5]).collect();
+        assert_eq!(edges.at, expected);
+        // A second line in the same buffers; one that begins and ends dark.
+        find(&[40.0, 40.0, 200.0, 200.0, 40.0, 40.0], 0.2, &mut edges);
+        assert_eq!(edges.at, [-0.5, 1.5, 3.5, 5.5]);
+        find(&vec![200.0; 100], 0.2, &mut edges);
+        assert!(edges.at.is_empty());
+    }
+}

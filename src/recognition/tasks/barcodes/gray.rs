@@ -230,3 +230,58 @@ fn clip(point: Point, step: Point, width: f32, height: f32) -> Option<(f32, f32)
     }
     (from <= to && from.is_finite() && to.is_finite()).then_some((from, to))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(width: usize, height: usize) -> Gray {
+        let mut random = 1u32;
+        let mut next = || {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 24) as u8
+        };
+        Gray { width, height, pixels: (0..width * height).map(|_| next()).collect(), scale: 1.0 }
+    }
+
+    #[test]
+    fn lines_of_every_direction_have_the_interpolated_values() {
+        let gray = noise(61, 43);
+        let mut values = Vec::new();
+        for degrees in (0..180).step_by(15) {
+            for thickness in 1..4 {
+                for line in gray.lines((degrees as f32).to_radians(), 25) {
+                    gray.sample(&line, thickness, &mut values);
+                    assert_eq!(values.len(), line.samples);
+                    let across = Point { x: -line.step.y, y: line.step.x };
+                    for (index, value) in values.iter().enumerate() {
+                        let layers = (0..thickness).map(|layer| {
+                            let shift = layer as f32 - (thickness - 1) as f32 / 2.0;
+                            gray.at(line.start + across * shift + line.step * index as f32)
+                        });
+                        let expected = layers.sum::<f32>() / thickness as f32;
+                        let off = (value - expected).abs();
+                        assert!(off < 2.0, "{degrees}, {thickness}, {line:?}: {value}, {expected}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn twice_the_size_has_the_interpolated_values() {
+        for (width, height) in [(1, 1), (2, 7), (13, 6)] {
+            let gray = noise(width, height);
+            let doubled = gray.doubled();
+            assert_eq!(
+                (doubled.width, doubled.height, doubled.scale),
+                (2 * width, 2 * height, 0.5)
+            );
+            for (index, pixel) in doubled.pixels.iter().enumerate() {
+                let (x, y) = (index % doubled.width, index / doubled.width);
+                let place = Point { x: x as f32 / 2.0 - 0.25, y: y as f32 / 2.0 - 0.25 };
+                assert_eq!(f32::from(*pixel), gray.at(place).round(), "{x}, {y}");
+            }
+        }
+    }
+}

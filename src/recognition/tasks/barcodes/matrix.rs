@@ -35,6 +35,9 @@ const MOST_DATA_MATRIX: usize = 12;
 
 /// More finder patterns, of which a QR code has three, are no codes but a picture made to take long.
 const MOST_FINDERS: usize = 400;
+/// The same of places in lines that look like the middle of one: finding patterns takes time with the
+/// square of their number.
+const MOST_CENTRES: usize = 12_000;
 /// Finder patterns of a QR code.
 const FINDERS: usize = 3;
 /// Most sets of three finder patterns that turn out to be no code.
@@ -75,6 +78,9 @@ fn guarded<T>(search: impl FnOnce() -> Option<T>) -> Option<T> {
 /// By the port of zxing-cpp's detector: ZXing's older one compares every three finder patterns, so
 /// that a picture full of them takes minutes. Its reader would do the same steps, but without a bound.
 fn qr_codes(gray: &Gray, black: &BitMatrix) -> Vec<Code> {
+    if !(1..=MOST_CENTRES).contains(&likely_centres(black)) {
+        return Vec::new();
+    }
     let Some(mut finders) = guarded(|| Some(FindFinderPatterns(black, true, 0))) else {
         return Vec::new();
     };
@@ -107,6 +113,47 @@ fn qr_codes(gray: &Gray, black: &BitMatrix) -> Vec<Code> {
         }
     }
     found
+}
+
+/// Counts where a line looks like the middle of a finder pattern: dark, light, dark, light, dark, of one,
+/// one, three, one and one modules. It is the first thing that the detector asks, on the same lines.
+fn likely_centres(black: &BitMatrix) -> usize {
+    const LINES: usize = 3;
+    let mut count = 0;
+    let mut runs: Vec<u32> = Vec::new();
+    for y in (LINES as u32 - 1..black.height()).step_by(LINES) {
+        runs.clear();
+        runs_of(&black.getRow(y), black.width(), &mut runs);
+        // The first run is light.
+        let fives = runs.windows(5).skip(1).step_by(2);
+        count += fives
+            .filter(|run| {
+                run[2] >= 3 && run[2] >= 2 * run[0].max(run[4]) && run[2] >= run[1].max(run[3])
+            })
+            .count();
+    }
+    count
+}
+
+/// Lengths of a line's light and dark runs in turn, a light one first, which may have none.
+fn runs_of(line: &BitArray, width: u32, runs: &mut Vec<u32>) {
+    let mut from = 0;
+    let mut last = 0;
+    for (index, &word) in (0u32..).zip(line.getBitArray()) {
+        // A bit for every pixel that differs from the one before it.
+        let mut changes = word ^ (word << 1 | last);
+        last = word >> (usize::BITS - 1);
+        while changes != 0 {
+            let at = index * usize::BITS + changes.trailing_zeros();
+            if at >= width {
+                break;
+            }
+            runs.push(at - from);
+            from = at;
+            changes &= changes - 1;
+        }
+    }
+    runs.push(width - from);
 }
 
 /// The reader gives one code at a time: what is read is wiped out, and it looks again.
@@ -244,5 +291,49 @@ impl Binarizer for Made {
 
     fn get_height(&self) -> usize {
         self.black.height() as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(width: usize, height: usize, is_dark: impl Fn(usize, usize) -> bool) -> BitMatrix {
+        let mut black = BitMatrix::new(width as u32, height as u32).unwrap();
+        for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
+            black.set_bool(x as u32, y as u32, is_dark(x, y));
+        }
+        black
+    }
+
+    #[test]
+    fn bars_are_no_matrix_and_a_chequered_field_may_be_one() {
+        assert!(!may_hold_matrix(&picture(200, 100, |_, _| false)));
+        let inside = |x: usize, y: usize| (60..140).contains(&x) && (20..80).contains(&y);
+        assert!(!may_hold_matrix(&picture(200, 100, |x, y| inside(x, y) && x % 4 < 2)));
+        assert!(!may_hold_matrix(&picture(200, 100, |x, y| inside(x, y) && y % 4 < 2)));
+        let field = |x: usize, y: usize| inside(x, y) && (x / 8 + y / 8) % 2 == 0;
+        assert!(may_hold_matrix(&picture(200, 100, field)));
+    }
+
+    #[test]
+    fn the_middle_of_a_finder_pattern_is_likely_on_the_lines_through_it() {
+        // Modules of three pixels: three lines of every third go through the middle.
+        let finder = |x: usize, y: usize| {
+            let ring = usize::abs_diff(x / 3, 26).max(usize::abs_diff(y / 3, 10));
+            matches!(ring, 0 | 1 | 3)
+        };
+        assert_eq!(likely_centres(&picture(170, 64, finder)), 3);
+        assert_eq!(likely_centres(&picture(170, 64, |x, _| x % 6 < 3)), 0);
+        assert_eq!(likely_centres(&picture(170, 64, |_, _| true)), 0);
+    }
+
+    #[test]
+    fn runs_are_those_of_the_line() {
+        let dark = [0..2, 5..64, 64..70, 128..129];
+        let black = picture(129, 1, |x, _| dark.iter().any(|side| side.contains(&x)));
+        let mut runs = Vec::new();
+        runs_of(&black.getRow(0), 129, &mut runs);
+        assert_eq!(runs, [0, 2, 3, 65, 58, 1]);
     }
 }

@@ -83,7 +83,7 @@ impl Body for BarcodesManifest {
 
 impl TaskKind for Barcodes {
     const NAME: &'static str = "barcodes";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     type Manifest = BarcodesManifest;
 
     fn load(
