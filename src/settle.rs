@@ -326,8 +326,3 @@ fn forget(id: RequestId) {
 pub fn shutdown() {
     queue::halt(SHUTDOWN_WAIT);
 }
-
-/// Whether nothing is under way.
-pub fn is_idle() -> bool {
-    stores::is_idle() && in_flight::with(|in_flight| in_flight.is_idle())
-}
