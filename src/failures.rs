@@ -75,11 +75,6 @@ pub fn find(
     })
 }
 
-/// At unload.
-pub fn clear() {
-    FAILURES.with_borrow_mut(VecDeque::clear);
-}
-
 fn drop_old(failures: &mut VecDeque<(Instant, Failure)>) {
     while failures.front().is_some_and(|(at, _)| at.elapsed() > MAX_AGE) {
         failures.pop_front();

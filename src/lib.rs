@@ -44,7 +44,7 @@ redis_module! {
     allocator: (std::alloc::System, std::alloc::System),
     data_types: [GALLERY],
     init: start,
-    deinit: stop,
+    // No `deinit`: the server never unloads a module that has a data type.
     commands: [
         // IMAGE.RECOGNIZE [key] payload [MODEL name] [TOP n] [EX s | PX ms] [REFRESH] [TIMEOUT ms] [NOWAIT] [WITHMETA]
         ["image.recognize", recognize, "write getkeys-api no-mandatory-keys", 1, 1, 1, ""],
@@ -175,18 +175,4 @@ fn read_maxmemory(ctx: &Context) {
     {
         SERVER_MAXMEMORY.store(value.parse().unwrap_or(0), Relaxed);
     }
-}
-
-/// Called when the module is to be unloaded. Refused while anything of it is under way.
-fn stop(_: &Context) -> Status {
-    if !settle::is_idle() || main_thread::outstanding() > 0 {
-        log::warning("the module cannot be unloaded while requests are under way");
-        return Status::Err;
-    }
-    reload::stop();
-    queue::stop();
-    failures::clear();
-    models::forget_all();
-    main_thread::stop();
-    Status::Ok
 }

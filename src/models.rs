@@ -140,7 +140,7 @@ fn load_together(models: &[&Arc<ServedModel>]) {
     });
 }
 
-/// Forgets the models, at unload.
+/// Forgets the models of a module that could not be loaded.
 pub fn forget_all() {
     *REGISTRY.write() = None;
 }

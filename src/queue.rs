@@ -32,15 +32,14 @@
 //! - A reply from the worker through the blocked client's private data, stored in the reply
 //!   callback: it is not called when the client has left, and the result would be lost.
 //! - A thread pool of a crate (rayon): it does not know how to drop work that nobody waits for any
-//!   more, to bound its queue, or to refuse to be unloaded while it runs.
+//!   more, or to bound its queue.
 //! - Sharing jobs between threads behind `Arc<Mutex<_>>`: two owners of a client that must be
 //!   unblocked exactly once.
 //!
 //! # Who waits for whom
 //!
-//! Nobody on the main thread waits for a worker, but for two moments: the server's end (two seconds
-//! at most, for running inference) and an unload (refused unless every thread is idle, so that
-//! joining them takes no time).
+//! Nobody on the main thread waits for a worker, but at the server's end (two seconds at most, for
+//! running inference). The module is never unloaded: it has a data type.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -247,7 +246,7 @@ fn go_on(state: &mut State) {
     }
 }
 
-/// Ends idle threads, at unload.
+/// Ends the threads of a module that could not be loaded.
 pub fn stop() {
     STATE.lock().closed = true;
     JOB_ADDED.notify_all();
@@ -274,8 +273,6 @@ pub fn post(done: Done) {
     let mut mailbox = MAILBOX.lock();
     mailbox.done.push(done);
     if mailbox.done.len() == 1 {
-        // Under the lock: once the mailbox is seen empty, nothing is about to be scheduled, and the
-        // module may be unloaded.
         main_thread::run_soon(mailbox.wake);
     }
 }

@@ -330,8 +330,3 @@ pub fn shutdown() {
     queue::halt(deadline);
     reload::wait_until(deadline);
 }
-
-/// Whether nothing is under way.
-pub fn is_idle() -> bool {
-    stores::is_idle() && reload::is_idle() && in_flight::with(|in_flight| in_flight.is_idle())
-}

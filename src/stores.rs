@@ -185,7 +185,7 @@ pub fn role_changed() {
 }
 
 /// Whether nothing is put off.
-pub fn is_idle() -> bool {
+fn is_idle() -> bool {
     PUT_OFF.with_borrow(VecDeque::is_empty)
 }
 

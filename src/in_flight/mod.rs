@@ -71,10 +71,6 @@ pub fn with<T>(body: impl FnOnce(&mut InFlight) -> T) -> T {
 }
 
 impl InFlight {
-    pub fn is_idle(&self) -> bool {
-        self.requests.is_empty() && self.places.is_empty()
-    }
-
     /// Takes up a request, with the bytes of its payload.
     pub fn accept(&mut self, request: Request, payload_bytes: usize) -> Result<RequestId, Error> {
         let key_bytes = request.place().map_or(0, |place| place.key.len());

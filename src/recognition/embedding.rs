@@ -79,28 +79,26 @@ impl Pose {
     }
 }
 
-/// How sharp a grey picture is: the mean square of its Laplacian in relation to its variance, so
-/// that neither light nor contrast counts. Blur and enlargement take away what changes from one
-/// pixel to the next and leave the contrast. 0 for a plain picture.
+/// How sharp the face on a grey picture of an aligned face is: the mean square of its Laplacian in
+/// relation to that of its gradient, so that neither light nor contrast nor how much there is to see
+/// counts. Blur and enlargement take away what changes from one pixel to the next first. Of the
+/// middle, where the face is. 0 for a plain picture.
+///
+/// Measured on the photos of eight people: 1.3 to 7.5 as taken, .40 to .72 blurred by one pixel of
+/// the aligned face, .19 to .35 by 1.5, .12 to .20 by 2, at most .13 by 3.
 pub fn sharpness(grey: &[f32], width: usize) -> f64 {
-    if width < 3 || grey.len() < 3 * width {
-        return 0.0;
-    }
-    let count = grey.len() as f64;
-    let mean = grey.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
-    let variance = grey.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / count;
-    let mut squares = 0.0;
-    let mut inner = 0.0;
-    for row in 1..grey.len() / width - 1 {
-        for column in 1..width - 1 {
+    let height = grey.len().checked_div(width).unwrap_or(0);
+    let (mut bends, mut slopes) = (0.0, 0.0);
+    for row in (height / 5).max(1)..height.saturating_sub(height / 10 + 1) {
+        for column in (width / 5).max(1)..width.saturating_sub(width / 5 + 1) {
             let at = row * width + column;
-            let around = grey[at - width] + grey[at - 1] + grey[at + 1] + grey[at + width];
-            squares += f64::from(around - 4.0 * grey[at]).powi(2);
-            inner += 1.0;
+            let [above, left, right, below] =
+                [grey[at - width], grey[at - 1], grey[at + 1], grey[at + width]].map(f64::from);
+            bends += (above + left + right + below - 4.0 * f64::from(grey[at])).powi(2);
+            slopes += ((right - left) / 2.0).powi(2) + ((below - above) / 2.0).powi(2);
         }
     }
-    // A variance below one grey value is noise, or nothing.
-    if variance < 1.0 { 0.0 } else { squares / inner / variance }
+    if slopes == 0.0 { 0.0 } else { bends / slopes }
 }
 
 /// What galleries need to know of a model, before its graphs are loaded.
@@ -210,7 +208,7 @@ impl fmt::Display for Flaw {
             ),
             Flaw::TooBlurred { sharpness, least } => write!(
                 f,
-                "the face is too blurred: a sharpness of {sharpness:.4}, {least} is needed; take a sharper photo"
+                "the face is too blurred: a sharpness of {sharpness:.2}, {least:.2} is needed; take a sharper photo"
             ),
             Flaw::LooksAway => {
                 f.write_str("the face looks away; take a photo in which it looks at the camera")

@@ -49,7 +49,7 @@ fn send_tree(ctx: &Context, tree: &Tree) {
         Tree::Number(number) => {
             raw::reply_with_long_long(ctx.ctx, *number);
         }
-        Tree::Decimal(number) => decimal(ctx, *number, 4),
+        Tree::Decimal(number) => decimal(ctx, (number * 1e4).round() / 1e4, 4),
         Tree::Nil => {
             raw::reply_with_null(ctx.ctx);
         }
