@@ -6,7 +6,7 @@ use crate::support::*;
 use redis::cmd;
 use serde_json::Value;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 fn bench(server: &Server, more: &[&str]) -> Told {
     let url = format!("redis://127.0.0.1:{}", server.port);
@@ -30,6 +30,11 @@ fn some_photos() -> tempfile::TempDir {
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
+}
+
+fn interrupt(running: &Child) {
+    // SAFETY: a signal to a child of ours that has not been waited for.
+    unsafe { libc::kill(running.id() as libc::pid_t, libc::SIGINT) };
 }
 
 #[track_caller]
@@ -95,8 +100,7 @@ fn it_touches_no_key_but_its_own_which_expire() {
         assert!(cmd("TTL").arg(key).number(&mut client) > 600, "{key}");
     }
     // Ctrl-C ends it well.
-    // SAFETY: a signal to a child of ours that has not been waited for.
-    unsafe { libc::kill(running.id() as i32, libc::SIGINT) };
+    interrupt(&running);
     let told = told(running.wait_with_output().expect("it ends"));
     assert_eq!(told.status, 130, "{told:?}");
     assert!(number(&told.json()["requests"]) > 0);
@@ -149,12 +153,40 @@ fn errors_are_counted_by_their_word() {
         refused_here += i64::from(matches!(held, Reply::Error(_)));
         server.count("refused") > refused_here
     });
-    // SAFETY: a signal to a child of ours that has not been waited for.
-    unsafe { libc::kill(running.id() as i32, libc::SIGINT) };
+    interrupt(&running);
     let told = told(running.wait_with_output().expect("it ends"));
     let report = told.json();
     assert!(report["errors"]["QUEUEFULL"].as_i64().expect("counted") > 0, "{report:#}");
     assert!(told.err.contains("b.png is left out"), "{told:?}");
+}
+
+#[test]
+fn a_node_that_dies_costs_its_own_requests_and_no_others() {
+    let mut cluster = Cluster::start(3, || {
+        // The others go on serving their slots.
+        Server::with().config("cluster-require-full-coverage", "no")
+    });
+    let folder = some_photos();
+    let url = format!("redis://127.0.0.1:{}", cluster.nodes[0].port);
+    let mut command = tool();
+    command.args(["bench", "--mix", "hits=1,misses=1", "--duration", "60", "--url", &url]);
+    command.args(["--output", "json", "--photos", text(folder.path())]);
+    let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    wait_until("hits", || cluster.nodes[2].model_count("tiny", "hits") > 10);
+    cluster.nodes[2].kill();
+    let computed = |cluster: &Cluster| cluster.nodes[0].model_count("tiny", "computed");
+    let before = computed(&cluster);
+    wait_until("the load goes on", || computed(&cluster) > before + 20);
+
+    interrupt(&running);
+    let told = told(running.wait_with_output().expect("it ends"));
+    assert_eq!(told.status, 130, "{told:?}");
+    let report = told.json();
+    assert!(report["errors"]["LOST"].as_i64().expect("counted") > 0, "{report:#}");
+    assert!(told.err.contains("could not be removed, they will expire"), "{told:?}");
+    for node in &cluster.nodes[..2] {
+        assert_eq!(cmd("DBSIZE").number(&mut node.client()), 0);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `redis-image status`: it finds every node, and says what is wrong.
 
 use crate::support::cluster::Cluster;
+use crate::support::sentinel::Sentinel;
 use crate::support::tiny::{Flaw, Model};
 use crate::support::tool::{Told, run};
 use crate::support::*;
@@ -77,7 +78,6 @@ fn every_node_of_a_cluster_is_shown_and_a_lost_one_is_named() {
     for master in 0..3 {
         cluster.add_replica_of(master, Server::with);
     }
-    // The sixth node may still be unknown to the others' views: `introduce` has waited for them.
     let (status, code) = status_json(&cluster.nodes[4]);
     assert_eq!(code, 0, "{status:#}");
     let nodes = status["nodes"].as_array().expect("nodes");
@@ -97,6 +97,40 @@ fn every_node_of_a_cluster_is_shown_and_a_lost_one_is_named() {
         "{problems:?}"
     );
     assert!(!node(&status, &cluster.nodes[5])["unreachable"].is_null());
+}
+
+#[test]
+fn a_replica_that_only_the_sentinels_remember_is_missed() {
+    let master = Server::start();
+    let mut replica = Server::with().replica_of(&master).start();
+    replica.wait_for_sync(&master);
+    let sentinel = Sentinel::of(&master);
+    wait_until("the Sentinel knows the replica", || {
+        let replicas =
+            redis::cmd("SENTINEL").arg(&["REPLICAS", "images"]).value(&mut sentinel.client());
+        matches!(replicas, redis::Value::Array(list) if list.len() == 1)
+    });
+    let sentinels = format!("127.0.0.1:{}", sentinel.port);
+    let look = || {
+        let told =
+            run(["status", "--output", "json", "--sentinel", &sentinels, "--master", "images"]);
+        (told.json(), told.status)
+    };
+    let (status, code) = look();
+    assert_eq!((code, status["nodes"].as_array().expect("nodes").len()), (0, 2), "{status:#}");
+
+    replica.kill();
+    wait_until("the master has lost it", || {
+        master.info_of("replication").get("connected_slaves").is_some_and(|count| count == "0")
+    });
+    let (status, code) = look();
+    assert_eq!(code, 1, "{status:#}");
+    assert_eq!(node(&status, &master)["role"], "master");
+    let [problem] = problems(&status)[..] else { panic!("{status:#}") };
+    assert!(
+        problem.starts_with(&address(&replica)) && problem.contains("unreachable"),
+        "{problem}"
+    );
 }
 
 #[test]

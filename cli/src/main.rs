@@ -56,9 +56,11 @@ Examples:
   redis-image recognize photos/
   redis-image recognize 'photos/**/*.jpg' --model objects --output json > found.jsonl
   redis-image watch /srv/camera --cluster node1:6379,node2:6379
+  redis-image models fetch
+  redis-image status --url redis://cache:6379 --watch
   REDIS_IMAGE_PASSWORD=secret redis-image recognize photos/ --url rediss://tool@cache:6379 --tls-ca ca.pem
 
-What an ACL user of this tool must be allowed (`watch --stream` says what it needs besides):
+What an ACL user of this tool must be allowed (the commands' own help says what they need besides):
   ACL SETUSER tool on '>secret' '~image:*' resetchannels -@all +image.recognize +image.get +image.models
   In a cluster also: +cluster|shards +asking
 

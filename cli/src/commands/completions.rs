@@ -1,12 +1,12 @@
 //! `redis-image completions`: what a shell needs to complete commands and options.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args;
 use clap_complete::{Shell, generate};
 
 use crate::error::Error;
+use crate::output::print;
 
 /// Print the completions for a shell
 #[derive(Args)]
@@ -26,8 +26,6 @@ pub fn run(arguments: &Arguments, mut program: clap::Command) -> Result<ExitCode
     let mut script = Vec::new();
     let name = program.get_name().to_owned();
     generate(arguments.shell, &mut program, name, &mut script);
-    std::io::stdout()
-        .write_all(&script)
-        .map_err(|why| Error::usage(format!("standard output: {why}")))?;
+    print(String::from_utf8_lossy(&script).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -27,11 +27,7 @@ impl std::fmt::Display for Table {
         for (place, row) in self.rows.iter().enumerate() {
             for (column, cell) in row.iter().enumerate() {
                 widths[column] = widths[column].max(cell.chars().count());
-                let starts_as_one = cell.starts_with(|c: char| c.is_ascii_digit() || c == '-');
-                is_number[column] &= place == 0
-                    || cell.parse::<f64>().is_ok()
-                    || cell == "-"
-                    || (starts_as_one && cell.ends_with('%'));
+                is_number[column] &= place == 0 || is_figure(cell);
             }
         }
         for row in &self.rows {
@@ -47,6 +43,10 @@ impl std::fmt::Display for Table {
         }
         Ok(())
     }
+}
+
+fn is_figure(cell: &str) -> bool {
+    cell == "-" || cell.trim_end_matches('%').parse::<f64>().is_ok()
 }
 
 /// `-` where there is nothing to tell.

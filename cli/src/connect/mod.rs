@@ -8,6 +8,7 @@ mod address;
 mod options;
 mod pool;
 mod retry;
+mod sentinel;
 mod topology;
 
 pub use address::Address;

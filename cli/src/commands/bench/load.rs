@@ -1,6 +1,7 @@
 //! Preparing, sending, and cleaning up after it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +13,7 @@ use super::photos::Photo;
 use super::tally::{Report, Tally};
 use crate::connect::{Connection, is_temporary, map, text};
 use crate::error::Error;
+use crate::stop::Stop;
 
 pub struct Plan {
     pub connection: Connection,
@@ -21,6 +23,7 @@ pub struct Plan {
     pub concurrency: usize,
     pub requests: u64,
     pub time: Duration,
+    pub stop: Stop,
 }
 
 pub struct Load {
@@ -31,7 +34,6 @@ pub struct Load {
     numbers: AtomicU64,
     sequence: AtomicU64,
     pub done: AtomicU64,
-    interrupted: AtomicBool,
     stored: OnceLock<Vec<Stored>>,
 }
 
@@ -66,17 +68,12 @@ impl Load {
             numbers: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
             done: AtomicU64::new(0),
-            interrupted: AtomicBool::new(false),
             stored: OnceLock::new(),
         }
     }
 
-    pub fn interrupt(&self) {
-        self.interrupted.store(true, Relaxed);
-    }
-
     pub fn is_interrupted(&self) -> bool {
-        self.interrupted.load(Relaxed)
+        self.plan.stop.is_requested()
     }
 
     /// Stores what hits and gets will ask for, and finds out which photos the server takes.
@@ -205,22 +202,33 @@ impl Load {
         format!("bench:{}:{number}", self.run)
     }
 
-    /// Removes all keys of this run; how many there were.
-    pub async fn clean(&self) -> Result<u64, Error> {
+    /// Removes all keys of this run; how many there were. What a node does not answer for is left to expire.
+    pub async fn clean(&self) -> (u64, Option<Error>) {
         const AT_ONCE: usize = 500;
+        let connection = &self.plan.connection;
         let numbers: Vec<u64> = (0..self.numbers.load(Relaxed)).collect();
         let mut removed = 0;
+        let mut gone = HashSet::new();
+        let mut first_error = None;
         for some in numbers.chunks(AT_ONCE) {
-            let commands: Vec<(Vec<u8>, Cmd)> = some
+            let mut commands: Vec<(Vec<u8>, Cmd)> = some
                 .iter()
                 .map(|number| self.key(*number))
                 .map(|key| (key.clone().into_bytes(), cmd("UNLINK").arg(key).take()))
                 .collect();
-            for reply in self.plan.connection.run_many(&commands).await {
-                removed += u64::from(matches!(reply?, Value::Int(1)));
+            commands.retain(|(key, _)| !gone.contains(&connection.node_of(key)));
+            let replies = connection.run_many(&commands).await;
+            for (reply, (key, _)) in replies.into_iter().zip(&commands) {
+                match reply {
+                    Ok(reply) => removed += u64::from(reply == Value::Int(1)),
+                    Err(error) => {
+                        gone.insert(connection.node_of(key));
+                        first_error.get_or_insert(error);
+                    }
+                }
             }
         }
-        Ok(removed)
+        (removed, first_error)
     }
 }
 

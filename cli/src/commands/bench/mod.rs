@@ -19,6 +19,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::connect::{self, Connection};
 use crate::error::Error;
+use crate::output::print;
+use crate::stop::{INTERRUPTED, Stop};
 use load::Load;
 use mix::Mix;
 
@@ -101,14 +103,12 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         concurrency: usize::from(arguments.concurrency),
         requests: arguments.requests.unwrap_or(MOST_REQUESTS),
         time: Duration::from_secs(limit),
+        stop: Stop::listen(),
     }));
-    let helpers = [
-        tokio::spawn(stop_when_interrupted(load.clone())),
-        tokio::spawn(show_progress(load.clone())),
-    ];
+    let progress = tokio::spawn(show_progress(load.clone()));
     let outcome = measure(&load).await;
-    helpers.iter().for_each(|helper| helper.abort());
-    let removed = load.clean().await;
+    progress.abort();
+    let (removed, not_removed) = load.clean().await;
     let (prepared, report) = outcome?;
     for name in &prepared.refused {
         eprintln!("redis-image: {name} is left out: the server refuses it");
@@ -117,16 +117,16 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         let mut json = serde_json::json!(report);
         json["mix"] = arguments.mix.to_string().into();
         json["prepared"] = prepared.stored.into();
-        json["removed"] = removed.as_ref().copied().unwrap_or(0).into();
-        println!("{json}");
+        json["removed"] = removed.into();
+        print(&json.to_string())?;
     } else {
-        print!("{}", report.table());
+        print(report.table().trim_end())?;
     }
-    if let Err(error) = removed {
-        eprintln!("redis-image: keys bench:* could not be removed, they will expire: {error}");
+    if let Some(error) = not_removed {
+        eprintln!("redis-image: some keys bench:* could not be removed, they will expire: {error}");
     }
     Ok(if load.is_interrupted() {
-        ExitCode::from(130)
+        ExitCode::from(INTERRUPTED)
     } else {
         ExitCode::from(u8::from(!report.figures.errors.is_empty()))
     })
@@ -135,12 +135,6 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
 async fn measure(load: &Arc<Load>) -> Result<(load::Prepared, tally::Report), Error> {
     let prepared = load.prepare().await?;
     Ok((prepared, load.run().await))
-}
-
-async fn stop_when_interrupted(load: Arc<Load>) {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        load.interrupt();
-    }
 }
 
 /// On standard error, and only if that is a terminal.

@@ -43,6 +43,7 @@ pub enum Condition {
 }
 
 impl Needed {
+    /// Within its folder.
     pub fn name(&self) -> String {
         self.target.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }

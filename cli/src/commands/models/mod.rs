@@ -47,7 +47,7 @@ enum Action {
     /// Check that every file is there and has the manifest's SHA-256
     Verify(Selection),
     /// Show the models of a folder, and with --url those of a server
-    List(List),
+    List(Box<List>),
 }
 
 #[derive(Args)]
@@ -89,7 +89,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     match arguments.action {
         Action::Fetch(selection) => fetch(&selection),
         Action::Verify(selection) => verify(&selection),
-        Action::List(list) => show(list).await,
+        Action::List(list) => show(*list).await,
     }
 }
 
@@ -125,16 +125,17 @@ impl Selection {
         if self.names.is_empty() {
             return Ok(models);
         }
-        if self.names.iter().any(|name| name == ONNXRUNTIME) {
-            models.push(folder::onnxruntime(&folder).map_err(Error::Usage)?);
-        }
         let known: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
-        if let Some(name) = self.names.iter().find(|name| !known.contains(&name.as_str())) {
+        let is_known = |name: &String| name == ONNXRUNTIME || known.contains(&name.as_str());
+        if let Some(name) = self.names.iter().find(|name| !is_known(name)) {
             return Err(Error::Usage(format!(
                 "no model {name} in {}; there are {}, and onnxruntime",
                 folder.display(),
                 known.join(", ")
             )));
+        }
+        if self.names.iter().any(|name| name == ONNXRUNTIME) {
+            models.push(folder::onnxruntime(&folder).map_err(Error::Usage)?);
         }
         models.retain(|model| self.names.contains(&model.name));
         Ok(models)

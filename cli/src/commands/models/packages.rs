@@ -57,7 +57,8 @@ pub fn put_in_place(package: &str, files: Vec<Wanted>, tell: &dyn Fn(&str)) -> V
         };
         left.retain(|wanted| match archive.put(wanted) {
             Ok(Some(bytes)) => {
-                tell(&format!("{}: {bytes} bytes, SHA-256 as expected", wanted.file.name()));
+                let path = wanted.file.target.display();
+                tell(&format!("{path}: {bytes} bytes, SHA-256 as expected"));
                 false
             }
             Ok(None) => true,

@@ -13,8 +13,9 @@ const MAX_NODES: usize = 1000;
 /// All nodes, ordered by address, beginning with those that are known. A replica names its master, a master its
 /// replicas.
 pub async fn all_nodes(connection: &Connection, known: Vec<Address>) -> Vec<Node> {
-    let mut asked: HashSet<Address> = known.iter().cloned().collect();
-    let mut to_ask = known;
+    let mut asked = HashSet::new();
+    let mut to_ask: Vec<Address> =
+        known.into_iter().filter(|address| asked.insert(address.clone())).collect();
     let mut found: Vec<Node> = Vec::new();
     let mut run_ids = HashSet::new();
     while !to_ask.is_empty() && found.len() < MAX_NODES {

@@ -5,7 +5,7 @@ mod judge;
 mod node;
 mod tables;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::connect::{self, Address, Connection};
 use crate::error::Error;
+use crate::output::print;
 use judge::{Judgement, judge};
 use node::Node;
 
@@ -82,7 +83,9 @@ async fn look(connection: &Connection, known: &mut Vec<Address>) -> Status {
     if let Ok(nodes) = &listed {
         *known = nodes.iter().map(|node| node.address.clone()).collect();
     }
-    let nodes = discover::all_nodes(connection, known.clone()).await;
+    let mut all = known.clone();
+    all.extend(connection.replicas_of_sentinels().await);
+    let nodes = discover::all_nodes(connection, all).await;
     let mut judgement = judge(&nodes);
     if let Err(error) = listed {
         judgement.problems.push(format!("the nodes cannot be listed: {error}"));
@@ -91,23 +94,17 @@ async fn look(connection: &Connection, known: &mut Vec<Address>) -> Status {
 }
 
 fn show(status: &Status, output: &Output, again: bool) -> Result<(), Error> {
-    let mut out = std::io::stdout();
-    let is_terminal = out.is_terminal();
-    let text = match output {
+    let is_terminal = std::io::stdout().is_terminal();
+    match output {
         Output::Json => {
-            let json =
-                serde_json::to_string(status).map_err(|why| Error::usage(why.to_string()))?;
-            json + "\n"
+            print(&serde_json::to_string(status).map_err(|why| Error::usage(why.to_string()))?)
         }
         Output::Table => {
-            // To the top, and away with what was there: flickers less than clearing first.
+            // From one look to the next: a clear screen, or an empty line.
             let head = if again && is_terminal { "\x1b[H\x1b[2J" } else { "" };
             let tail = if again && !is_terminal { "\n" } else { "" };
             let table = tables::render(&status.nodes, &status.judgement, is_terminal);
-            format!("{head}{table}{tail}")
+            print(&format!("{head}{}{tail}", table.trim_end()))
         }
-    };
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|why| Error::usage(format!("standard output: {why}")))
+    }
 }

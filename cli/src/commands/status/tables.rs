@@ -88,26 +88,43 @@ fn node_table(nodes: &[Node]) -> Table {
     table
 }
 
-/// A row for each model, version and state, with the number of nodes: of six equal nodes one row a model.
+/// A row for each model and version, with the states it is in: of six equal nodes one row a model.
 fn model_table(nodes: &[Node]) -> Table {
-    let mut groups: BTreeMap<[&str; 4], Vec<&str>> = BTreeMap::new();
-    let modules = nodes.iter().filter_map(|node| Some((node, node.module.as_ref()?)));
+    let mut groups: BTreeMap<(&str, &str), Vec<(&str, &Model)>> = BTreeMap::new();
+    let modules = nodes.iter().filter_map(|node| Some((&node.address, node.module.as_ref()?)));
     let mut all = 0;
-    for (node, module) in modules {
+    for (address, module) in modules {
         all += 1;
         for model in &module.models {
-            let key = [&model.name, &model.task, &model.version, &model.state].map(String::as_str);
-            groups.entry(key).or_default().push(&node.address);
+            let group = groups.entry((&model.name, &model.version)).or_default();
+            group.push((address, model));
         }
     }
     let mut table = Table::new(["MODEL", "TASK", "VERSION", "STATE", "NODES"]);
-    for ([name, task, version, state], on) in groups {
-        let on = match on.len() {
-            count if count == all => format!("all {all}"),
-            count => format!("{count} of {all}: {}", on.join(" ")),
+    for ((name, version), on) in groups {
+        let mut states: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, model) in &on {
+            let state = if model.state == "failed" { "FAILED" } else { &model.state };
+            *states.entry(state).or_default() += 1;
+        }
+        let states = match states.len() {
+            1 => states.into_keys().collect(),
+            _ => states
+                .iter()
+                .map(|(state, count)| format!("{count} {state}"))
+                .collect::<Vec<_>>()
+                .join(", "),
         };
-        let state = if state == "failed" { "FAILED" } else { state };
-        let cells = [name.to_owned(), or_dash(task), or_dash(version), state.to_owned(), on];
+        let task = on.iter().map(|(_, model)| model.task.as_str()).find(|task| !task.is_empty());
+        let nodes = match on.len() {
+            count if count == all => format!("all {all}"),
+            count => {
+                let addresses: Vec<&str> = on.iter().map(|(address, _)| *address).collect();
+                format!("{count} of {all}: {}", addresses.join(" "))
+            }
+        };
+        let task = or_dash(task.unwrap_or_default());
+        let cells = [name.to_owned(), task, or_dash(version), states, nodes];
         table.add(cells.map(|cell| printable(&cell)));
     }
     table
