@@ -292,6 +292,7 @@ fn after_a_time_out_the_result_is_asked_for() {
 }
 
 #[test]
+#[expect(clippy::zombie_processes, reason = "wait4 waits, and tells what memory was used")]
 fn memory_is_that_of_the_photos_under_way() {
     let server = Server::with().setting("threads", 1).start();
     let size = 8 << 20;

@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
 
 /// A consumer of `frames`; killed when it goes out of scope.
-struct Consumer(Child);
+pub struct Consumer(Child);
 
 impl Consumer {
-    fn start(server: &Server, name: &str, more: &[&str]) -> Consumer {
+    pub fn start(server: &Server, name: &str, more: &[&str]) -> Consumer {
         let mut command = tool();
         command.args(["watch", "--url", &url(server), "--stream", "frames", "--group", "g"]);
         command.args(["--consumer", name, "--results", "found"]).args(more);
         Consumer(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts"))
     }
 
-    fn signal(&mut self, signal: i32) -> Option<i32> {
+    pub fn signal(&mut self, signal: i32) -> Option<i32> {
         // SAFETY: a signal to a child of ours that has not been waited for.
         unsafe { libc::kill(self.0.id() as i32, signal) };
         self.0.wait().expect("it ends").code()
@@ -54,7 +54,7 @@ fn found(client: &mut Connection) -> BTreeMap<String, Vec<BTreeMap<String, Strin
 }
 
 /// How many frames were delivered and not acknowledged; -1 if there is no group.
-fn pending(client: &mut Connection) -> i64 {
+pub fn pending(client: &mut Connection) -> i64 {
     let Reply::Value(redis::Value::Array(summary)) =
         cmd("XPENDING").arg(&["frames", "g"]).reply(client)
     else {

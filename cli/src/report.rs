@@ -4,7 +4,7 @@
 use crate::error::{Error, printable};
 use crate::output::{Format, Outcome, print};
 use crate::recognizer::Source;
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::time::Instant;
 
 /// Failures that the summary names; the output has them all.
@@ -30,11 +30,15 @@ impl Report {
         if let Some(head) = format.head() {
             print(&head)?;
         }
-        let style =
-            ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec}  {eta} left  {msg}");
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {rate}  {eta} left  {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                // A bar that can't be written is no loss.
+                let _ = write!(out, "{:.1}/s", state.per_sec());
+            });
         // Hidden by itself where standard error is no terminal.
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(style);
         Ok(Report {
             format,
             bar,

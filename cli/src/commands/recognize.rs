@@ -13,6 +13,7 @@ use crate::recognizer::{self, Photo, Recognized, Recognizer, Source};
 use crate::report::Report;
 use crate::stop::{INTERRUPTED, Stop};
 use clap::Args;
+use futures_util::future::join_all;
 use redis_image_annotate::{annotate, photo_of, write_picture};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -197,7 +198,7 @@ async fn ask(
         if stop.is_requested() {
             return;
         }
-        let Some((photos, unreadable)) = stop.in_time(hashed(chunk.to_vec())).await else { return };
+        let Some((photos, unreadable)) = stop.in_time(hashed(chunk)).await else { return };
         for outcome in unreadable {
             let _ = told.send((outcome, None)).await;
         }
@@ -223,27 +224,25 @@ async fn ask(
     }
 }
 
-/// The digest of each, and those that can't be read.
-async fn hashed(places: Vec<Place>) -> (Vec<(Place, String)>, Vec<Outcome>) {
-    let hash = move || {
-        let (mut photos, mut unreadable) = (Vec::new(), Vec::new());
-        for place in places {
-            let digest = match &place {
-                Place::File(path) => digest::of_file(path),
-                Place::StandardInput(payload) => Ok(digest::of(payload)),
-            };
-            match digest {
-                Ok(digest) => photos.push((place, digest)),
-                Err(error) => unreadable.push(Outcome {
-                    path: place.name(),
-                    digest: None,
-                    recognized: Err(error),
-                }),
-            }
+/// The digest of each, and those that can't be read; on all cores, as this is what a run of stored photos waits for.
+async fn hashed(places: &[Place]) -> (Vec<(Place, String)>, Vec<Outcome>) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let shares = places.chunks(places.len().div_ceil(cores).max(1)).map(|share| {
+        let share = share.to_vec();
+        spawn_blocking(move || share.into_iter().map(Place::hashed).collect::<Vec<_>>())
+    });
+    let (mut photos, mut unreadable) = (Vec::new(), Vec::new());
+    for (place, digest) in join_all(shares).await.into_iter().flat_map(Result::unwrap_or_default) {
+        match digest {
+            Ok(digest) => photos.push((place, digest)),
+            Err(error) => unreadable.push(Outcome {
+                path: place.name(),
+                digest: None,
+                recognized: Err(error),
+            }),
         }
-        (photos, unreadable)
-    };
-    spawn_blocking(hash).await.unwrap_or_default()
+    }
+    (photos, unreadable)
 }
 
 /// Takes photo after photo until there is none, or it is time to stop.
@@ -273,6 +272,14 @@ impl Place {
             Place::File(path) => path.to_string_lossy().into_owned(),
             Place::StandardInput(_) => "-".to_owned(),
         }
+    }
+
+    fn hashed(self) -> (Place, Result<String, Error>) {
+        let digest = match &self {
+            Place::File(path) => digest::of_file(path),
+            Place::StandardInput(payload) => Ok(digest::of(payload)),
+        };
+        (self, digest)
     }
 
     async fn payload(&self) -> Result<Arc<Vec<u8>>, Error> {

@@ -14,8 +14,9 @@ use std::time::Duration;
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Connection")]
 pub struct Options {
-    /// The server, or any node of a cluster: redis://[user@]host[:port][/db], rediss:// for TLS
-    #[arg(long, value_name = "URL", env = "REDIS_IMAGE_URL", conflicts_with_all = ["cluster", "sentinel"])]
+    /// The server, or any node of a cluster: redis://[user@]host[:port][/db], rediss:// for TLS; --cluster and --sentinel
+    /// count more
+    #[arg(long, value_name = "URL", env = "REDIS_IMAGE_URL", hide_env_values = true)]
     pub url: Option<String>,
 
     /// Nodes of a Redis Cluster, of which one must answer: host:port,… or URLs

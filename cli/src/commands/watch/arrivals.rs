@@ -179,7 +179,7 @@ mod tests {
         let path = folder.path().join("a.jpg");
         let mut arrivals = Arrivals::new(folder.path().to_owned(), Duration::from_secs(3600));
         fs::write(&path, b"one").unwrap();
-        assert_eq!(arrivals.on_event(&closed(&path)), [path.clone()]);
+        assert_eq!(arrivals.on_event(&closed(&path)), std::slice::from_ref(&path));
         assert!(arrivals.on_event(&closed(&path)).is_empty());
         assert!(arrivals.scan().is_empty() && !arrivals.is_waiting());
         fs::write(&path, b"another").unwrap();
@@ -198,7 +198,7 @@ mod tests {
         assert!(arrivals.scan().is_empty() && arrivals.is_waiting());
         assert!(arrivals.settled().is_empty());
         arrivals.settle = Duration::ZERO;
-        assert_eq!(arrivals.settled(), [path.clone()]);
+        assert_eq!(arrivals.settled(), std::slice::from_ref(&path));
         assert!(arrivals.settled().is_empty() && arrivals.scan().is_empty());
         let linked = folder.path().join("b.jpg");
         fs::hard_link(&path, &linked).unwrap();
