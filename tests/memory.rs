@@ -119,7 +119,7 @@ fn a_server_that_never_evicts_answers_and_does_not_store() {
         .chain((0..10).map(|i| server.send(&recognize(format!("own:{i}"), &photos::slow(300)))))
         .collect();
     wait_until("all are under way", || server.count("requests") == 20);
-    assert_eq!(cmd("CONFIG").arg(&["SET", "maxmemory", "1mb"]).text(&mut client), "OK");
+    assert_eq!(cmd("CONFIG").arg(&["SET", "maxmemory", "500kb"]).text(&mut client), "OK");
     let nowait = recognize("nowait", &photos::slow(100)).arg("NOWAIT").text(&mut client);
     assert_eq!(nowait, "ACCEPTED");
     assert_eq!(get("nowait").arg(&["WAIT", "60000"]).text(&mut client), RED_RESULT);
