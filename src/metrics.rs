@@ -37,11 +37,15 @@ const BUCKETS: usize = 32 * 36 + 32;
 
 impl Default for Histogram {
     fn default() -> Histogram {
-        Histogram { buckets: std::array::from_fn(|_| AtomicU64::new(0)) }
+        Histogram::new()
     }
 }
 
 impl Histogram {
+    pub const fn new() -> Histogram {
+        Histogram { buckets: [const { AtomicU64::new(0) }; BUCKETS] }
+    }
+
     pub fn record(&self, duration: Duration) {
         let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.buckets[bucket(microseconds)].fetch_add(1, Relaxed);
@@ -171,6 +175,9 @@ pub struct Metrics {
     pub put_off: Counter,
     pub bad_images: Counter,
     pub saved_microseconds: Counter,
+    pub searches: Counter,
+    /// How long searches take, without their wait.
+    pub search: Histogram,
     /// Reloads that have ended.
     pub reloads: Counter,
     not_stored: [Counter; NotStored::ALL.len()],
@@ -186,6 +193,14 @@ pub struct Metrics {
     pub busy_workers: AtomicU64,
     /// Stores that wait for writes to be allowed again.
     pub waiting_stores: AtomicU64,
+    /// Identifications and enrolments that wait for a search, or for writes to be allowed.
+    pub gallery_calls: AtomicU64,
+    pub galleries: AtomicU64,
+    pub gallery_subjects: AtomicU64,
+    pub gallery_samples: AtomicU64,
+    pub gallery_bytes: AtomicU64,
+    /// Pictures whose embeddings are remembered.
+    pub pictures_seen: AtomicU64,
     /// 1 while models are reloaded.
     pub reloading: AtomicU64,
     /// Models that a reload has replaced or removed and that are still in memory, for jobs under way.
@@ -200,6 +215,8 @@ pub static METRICS: Metrics = Metrics {
     put_off: Counter::new(),
     bad_images: Counter::new(),
     saved_microseconds: Counter::new(),
+    searches: Counter::new(),
+    search: Histogram::new(),
     reloads: Counter::new(),
     not_stored: [const { Counter::new() }; NotStored::ALL.len()],
     queue_bytes: AtomicU64::new(0),
@@ -209,6 +226,12 @@ pub static METRICS: Metrics = Metrics {
     workers: AtomicU64::new(0),
     busy_workers: AtomicU64::new(0),
     waiting_stores: AtomicU64::new(0),
+    gallery_calls: AtomicU64::new(0),
+    galleries: AtomicU64::new(0),
+    gallery_subjects: AtomicU64::new(0),
+    gallery_samples: AtomicU64::new(0),
+    gallery_bytes: AtomicU64::new(0),
+    pictures_seen: AtomicU64::new(0),
     reloading: AtomicU64::new(0),
     replaced_models: AtomicU64::new(0),
 };

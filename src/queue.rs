@@ -2,13 +2,14 @@
 //!
 //! # Threads
 //!
-//! Three kinds of threads, and what each may touch:
+//! Four kinds of threads, and what each may touch:
 //!
 //! - The **main thread** is the server's. It alone touches the keyspace, clients, strings' reference
 //!   counts, and [`crate::in_flight`], which needs no lock for that reason. It hashes payloads up to
 //!   `image.hash-inline`, looks up, queues, stores, replies; nothing there takes longer than that.
 //! - One **hasher** hashes larger payloads, so that they wait for no inference, and hits among them
 //!   neither.
+//! - One **searcher** compares embeddings with galleries ([`crate::searches`]).
 //! - The **workers** (`image.threads`) decode and infer, each on one core at lower priority. More
 //!   threads within one inference and batches were measured: both are slower.
 //!
@@ -52,10 +53,13 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::digest::Digest;
 use crate::error::{Error, Word};
+use crate::galleries::CallId;
 use crate::in_flight::RequestId;
 use crate::metrics::METRICS;
 use crate::models::ServedModel;
+use crate::recognition::embedding::Embedded;
 use crate::recognition::{Recognition, Scratch};
+use crate::searches::{self, Matches};
 use crate::server::payload::Payload;
 use crate::server::{log, main_thread, thread as our_thread};
 use crate::settings;
@@ -77,8 +81,28 @@ pub struct JobId(pub u64);
 
 /// What comes back to the main thread.
 pub enum Done {
-    Hashed { request: RequestId, payload: Payload, digest: Digest },
-    Recognized { job: JobId, payload: Payload, outcome: Result<Arc<str>, Error> },
+    Hashed {
+        request: RequestId,
+        payload: Payload,
+        digest: Digest,
+    },
+    Recognized {
+        job: JobId,
+        model: Arc<ServedModel>,
+        payload: Payload,
+        outcome: Result<Recognized, Error>,
+    },
+    Searched {
+        call: CallId,
+        outcome: Result<Matches, Error>,
+    },
+}
+
+/// What recognising a picture has given.
+#[derive(Clone)]
+pub struct Recognized {
+    pub json: Arc<str>,
+    pub embeddings: Arc<[Embedded]>,
 }
 
 struct State {
@@ -126,7 +150,10 @@ pub fn start(wake: main_thread::Task) -> Result<(), String> {
     }
     let hasher = spawn("image-hash", hash_until_closed)
         .map_err(|error| format!("cannot start the hashing thread: {error}"))?;
-    STATE.lock().threads.push(hasher);
+    searches::open();
+    let searcher = spawn("image-search", searches::search_until_closed)
+        .map_err(|error| format!("cannot start the searching thread: {error}"))?;
+    STATE.lock().threads.extend([hasher, searcher]);
     set_workers(settings::threads());
     if !STATE.lock().alive.contains(&true) {
         return Err("cannot start a worker thread".to_owned());
@@ -225,6 +252,7 @@ pub fn stop() {
     STATE.lock().closed = true;
     JOB_ADDED.notify_all();
     HASH_ADDED.notify_all();
+    searches::close();
     let threads = std::mem::take(&mut STATE.lock().threads);
     for thread in threads {
         if thread.join().is_err() {
@@ -241,7 +269,8 @@ pub fn take_done() -> Vec<Done> {
     std::mem::take(&mut MAILBOX.lock().done)
 }
 
-fn post(done: Done) {
+/// Brings something back to the main thread.
+pub fn post(done: Done) {
     let mut mailbox = MAILBOX.lock();
     mailbox.done.push(done);
     if mailbox.done.len() == 1 {
@@ -296,9 +325,9 @@ fn work_until_closed(number: usize) {
         let started = Instant::now();
         let recognized = recognize(&model, &payload, &mut scratch);
         let outcome = match recognized {
-            Ok(Recognition { json, decoding, inference }) => {
+            Ok(Recognition { json, embeddings, decoding, inference }) => {
                 model.metrics.computed(started.elapsed(), decoding, inference);
-                Ok(json.into())
+                Ok(Recognized { json: json.into(), embeddings: embeddings.into() })
             }
             Err(error) => {
                 model.metrics.failed.increment();
@@ -308,7 +337,7 @@ fn work_until_closed(number: usize) {
                 Err(error)
             }
         };
-        post(Done::Recognized { job, payload, outcome });
+        post(Done::Recognized { job, model, payload, outcome });
         job_ended();
     }
 }

@@ -17,9 +17,26 @@ pub enum Reply {
     /// A result with what is known about it.
     Meta(Box<Meta>),
     Models(Vec<Model>),
+    Tree(Tree),
     /// What became of each model.
     Reloaded(Vec<(String, Fate)>),
     Error(Error),
+}
+
+/// A reply of several parts: maps for RESP3, flat lists for RESP2.
+pub enum Tree {
+    Text(Vec<u8>),
+    Number(i64),
+    Decimal(f64),
+    Nil,
+    List(Vec<Tree>),
+    Map(Vec<(&'static str, Tree)>),
+}
+
+impl Tree {
+    pub fn text(text: impl AsRef<[u8]>) -> Tree {
+        Tree::Text(text.as_ref().to_vec())
+    }
 }
 
 /// `WITHMETA`.

@@ -2,6 +2,7 @@
 
 use redis_module::Context;
 
+use super::gallery;
 use crate::server::command_info::{Argument, ArgumentKind, Command, KeyUse, describe};
 
 const KEY: Argument =
@@ -135,7 +136,7 @@ static COMMANDS: [Command; 5] = [
 
 /// Registers the documentation of every command; while the module loads.
 pub fn register(ctx: &Context) -> Result<(), String> {
-    COMMANDS.iter().try_for_each(|command| {
+    COMMANDS.iter().chain(gallery::DOCUMENTATION).try_for_each(|command| {
         describe(ctx, command)
             .map_err(|reason| format!("{}: {reason}", command.name.to_string_lossy()))
     })

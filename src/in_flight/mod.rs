@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use crate::digest::Digest;
 use crate::error::{Error, Word};
+use crate::galleries::Call;
 use crate::metrics::METRICS;
 use crate::models::{ModelId, ServedModel};
 use crate::queue::{self, JobId, Work};
@@ -79,18 +80,7 @@ impl InFlight {
         let key_bytes = request.place().map_or(0, |place| place.key.len());
         let own_bytes = REQUEST_BYTES + key_bytes;
         let bytes = payload_bytes + own_bytes;
-        let limit = settings::queue_memory();
-        if self.bytes + bytes > limit {
-            METRICS.refused.increment();
-            let advice = if bytes > limit { "that can never fit" } else { "try again later" };
-            return Err(Error::new(
-                Word::QueueFull,
-                format!(
-                    "{} bytes wait and {bytes} more would exceed {limit} (image.queue-memory, or a tenth of maxmemory): {advice}",
-                    self.bytes
-                ),
-            ));
-        }
+        self.check_room(bytes)?;
         self.last += 1;
         let id = RequestId(self.last);
         if let Some(place) = request.place().cloned() {
@@ -100,6 +90,39 @@ impl InFlight {
         self.requests.insert(id, Request { payload_bytes, own_bytes, ..request });
         self.publish();
         Ok(id)
+    }
+
+    /// `QUEUEFULL` if so many bytes more are too much.
+    pub fn check_room(&self, bytes: usize) -> Result<(), Error> {
+        let limit = settings::queue_memory();
+        if self.bytes + bytes <= limit {
+            return Ok(());
+        }
+        METRICS.refused.increment();
+        let advice = if bytes > limit { "that can never fit" } else { "try again later" };
+        Err(Error::new(
+            Word::QueueFull,
+            format!(
+                "{} bytes wait and {bytes} more would exceed {limit} (image.queue-memory, or a tenth of maxmemory): {advice}",
+                self.bytes
+            ),
+        ))
+    }
+
+    /// Counts bytes that wait for something else than a recognition.
+    pub fn add_bytes(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.publish();
+    }
+
+    pub fn remove_bytes(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.publish();
+    }
+
+    /// The number of the newest request; jobs that are under way have none that is larger.
+    pub fn last_number(&self) -> u64 {
+        self.last
     }
 
     fn open(&mut self, id: RequestId, place: Rc<Place>) {
@@ -215,12 +238,12 @@ impl InFlight {
         Ok(())
     }
 
-    /// A job has ended: nothing joins it any more.
-    pub fn end_job(&mut self, id: JobId) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            self.job_ids.remove(&job.key);
-            job.requests.make_contiguous().sort_unstable();
-        }
+    /// A job has ended: nothing joins it any more. Gives the digest of its picture.
+    pub fn end_job(&mut self, id: JobId) -> Option<Digest> {
+        let job = self.jobs.get_mut(&id)?;
+        self.job_ids.remove(&job.key);
+        job.requests.make_contiguous().sort_unstable();
+        Some(job.key.0)
     }
 
     /// Takes some requests of a job that has ended, oldest first, until there are none. Their places
@@ -316,6 +339,11 @@ impl InFlight {
         let history = self.places.get(place);
         let newest = history.and_then(|history| history.succeeded.get(&model.id));
         newest.is_some_and(|newest| *newest > id)
+    }
+
+    /// What a client that waits here asked of a gallery.
+    pub fn call_of(&self, id: ClientId) -> Option<Rc<Call>> {
+        self.requests.get(self.clients.get(&id)?)?.call().cloned()
     }
 
     /// A client's time is over: gives it back. Its request goes on.

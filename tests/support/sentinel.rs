@@ -9,8 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-struct Sentinel {
-    port: u16,
+/// One of them.
+pub struct Sentinel {
+    pub port: u16,
     process: Child,
     _folder: TempDir,
 }
@@ -18,12 +19,13 @@ struct Sentinel {
 /// Three of them, two of whom must agree.
 pub struct Sentinels(Vec<Sentinel>);
 
-const NAME: &str = "watched";
+/// What they call the master.
+const NAME: &str = "images";
 
 impl Sentinels {
     /// Returns when they know each other and all replicas.
     pub fn watch(master: &Server, replicas: usize) -> Sentinels {
-        let sentinels = Sentinels((0..3).map(|_| Sentinel::start(master)).collect());
+        let sentinels = Sentinels((0..3).map(|_| Sentinel::start(master, 2)).collect());
         for sentinel in &sentinels.0 {
             wait_until("the sentinel knows everybody", || {
                 let facts = sentinel.facts();
@@ -36,7 +38,7 @@ impl Sentinels {
     /// Where the sentinels say that the master is.
     pub fn master_port(&self) -> Option<u16> {
         let ask = cmd("SENTINEL").arg(&["GET-MASTER-ADDR-BY-NAME", NAME]).take();
-        self.0[0].client().and_then(|mut client| ask.list(&mut client)[1].parse().ok())
+        ask.list(&mut self.0[0].client())[1].parse().ok()
     }
 
     /// Asks the master, and another one if that is no master any more, until there is a reply.
@@ -67,14 +69,19 @@ fn is_no_master(reply: &Reply) -> bool {
 }
 
 impl Sentinel {
-    fn start(master: &Server) -> Sentinel {
+    /// One that decides alone.
+    pub fn of(master: &Server) -> Sentinel {
+        Sentinel::start(master, 1)
+    }
+
+    fn start(master: &Server, quorum: usize) -> Sentinel {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
         let text = format!(
             "port {port}\nbind 127.0.0.1\ndir \"{}\"\nlogfile sentinel.log\n\
-             sentinel monitor {NAME} 127.0.0.1 {} 2\n\
-             sentinel down-after-milliseconds {NAME} 2000\n\
-             sentinel failover-timeout {NAME} 10000\n",
+             sentinel monitor {NAME} 127.0.0.1 {} {quorum}\n\
+             sentinel down-after-milliseconds {NAME} 1000\n\
+             sentinel failover-timeout {NAME} 5000\n",
             folder.path().display(),
             master.port
         );
@@ -93,14 +100,13 @@ impl Sentinel {
         sentinel
     }
 
-    fn client(&self) -> Option<Connection> {
-        connect(self.port, ProtocolVersion::RESP2, None).ok()
+    pub fn client(&self) -> Connection {
+        connect(self.port, ProtocolVersion::RESP2, None).expect("the sentinel takes a client")
     }
 
     /// What it knows of the master.
     fn facts(&self) -> impl Fn(&str) -> String + use<> {
-        let mut client = self.client().expect("the sentinel answers");
-        let list = cmd("SENTINEL").arg(&["MASTER", NAME]).list(&mut client);
+        let list = cmd("SENTINEL").arg(&["MASTER", NAME]).list(&mut self.client());
         move |name| {
             let position = list.iter().position(|word| word == name);
             position.map(|at| list[at + 1].clone()).unwrap_or_default()

@@ -19,12 +19,14 @@ pub struct Builder {
     models: Option<PathBuf>,
     module: bool,
     cluster: bool,
+    filtered: bool,
 }
 
 pub struct Server {
     folder: TempDir,
     pub port: u16,
     process: Option<Child>,
+    filtered: bool,
 }
 
 impl Builder {
@@ -74,13 +76,19 @@ impl Builder {
         self
     }
 
+    /// Killed for changing a thread's priority or cores, as by Debian's unit of redis-server.
+    pub fn without_scheduling(mut self) -> Builder {
+        self.filtered = true;
+        self
+    }
+
     pub fn start(self) -> Server {
         for _ in 0..20 {
             let folder =
                 tempfile::Builder::new().prefix("redis-image-").tempdir().expect("a folder");
             let port = free_port();
             self.write_configuration(folder.path(), port);
-            let mut server = Server { folder, port, process: None };
+            let mut server = Server { folder, port, process: None, filtered: self.filtered };
             if server.launch() {
                 return server;
             }
@@ -98,7 +106,7 @@ impl Builder {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
         self.write_configuration(folder.path(), port);
-        let mut server = Server { folder, port, process: None };
+        let mut server = Server { folder, port, process: None, filtered: self.filtered };
         assert!(!server.launch(), "the server started although it should not");
         server.log()
     }
@@ -113,6 +121,7 @@ impl Builder {
             ("enable-debug-command".into(), "local".into()),
             ("enable-module-command".into(), "local".into()),
         ];
+        lines.extend(lines_for_every_server());
         if self.cluster {
             lines.push(("cluster-enabled".into(), "yes".into()));
             lines.push(("cluster-port".into(), free_port().to_string()));
@@ -155,6 +164,7 @@ impl Server {
             models: None,
             module: true,
             cluster: false,
+            filtered: false,
         }
     }
 
@@ -289,13 +299,16 @@ impl Server {
             .append(true)
             .open(self.folder.path().join("server.log"))
             .expect("a log");
-        let process = Command::new(program())
+        let mut command = Command::new(program());
+        command
             .arg(self.folder.path().join("redis.conf"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .expect("redis-server is installed");
+            .stderr(log);
+        if self.filtered {
+            super::seccomp::forbid_scheduling(&mut command);
+        }
+        let process = command.spawn().expect("redis-server is installed");
         let pid = process.id();
         self.process = Some(process);
         let deadline = Instant::now() + 3 * PATIENCE;
@@ -374,6 +387,16 @@ pub fn module_path() -> PathBuf {
         path.display()
     );
     path
+}
+
+/// What REDIS_IMAGE_CONFIG adds to every redis.conf: a line `name value` each. A test's own lines come after it.
+fn lines_for_every_server() -> Vec<(String, String)> {
+    let text = std::env::var("REDIS_IMAGE_CONFIG").unwrap_or_default();
+    let line = |line: &str| {
+        let (name, value) = line.trim().split_once(' ').expect("REDIS_IMAGE_CONFIG: `name value`");
+        (name.to_owned(), value.trim().to_owned())
+    };
+    text.lines().filter(|text| !text.trim().is_empty()).map(line).collect()
 }
 
 fn quoted(name: &str, value: &str) -> String {
