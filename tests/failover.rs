@@ -6,6 +6,7 @@ use crate::support::crowd::{assert_settled, data_digest, existing, role, signal}
 use crate::support::follow::Follower;
 use crate::support::*;
 use redis::cmd;
+use std::time::{Duration, Instant};
 
 fn computed(server: &Server) -> i64 {
     server.model_count("tiny", "computed")
@@ -50,6 +51,22 @@ fn is_promoted(node: &Server) -> bool {
     role(node) == "master"
 }
 
+/// Has a replica take its master's place. On a busy machine the vote may come too late: then it is asked again.
+#[track_caller]
+fn promote(replica: &Server) {
+    let mut asked: Option<Instant> = None;
+    wait_until("the replica is promoted", || {
+        if is_promoted(replica) {
+            return true;
+        }
+        if asked.is_none_or(|at| at.elapsed() > Duration::from_secs(8)) {
+            cmd("CLUSTER").arg("FAILOVER").reply(&mut replica.client());
+            asked = Some(Instant::now());
+        }
+        false
+    });
+}
+
 #[track_caller]
 fn wait_until_all_is_well(cluster: &Cluster) {
     for node in &cluster.nodes {
@@ -90,8 +107,8 @@ fn a_promoted_replica_serves_what_its_master_stored() {
     assert!(get(&miss).reply(&mut client).is_nil());
     assert_eq!(moved_to(&recognize(key, payload).reply(&mut client)), Some(master.port));
 
-    cmd("CLUSTER").arg("FAILOVER").text(&mut replica.client());
-    wait_until("the roles have changed", || is_promoted(replica) && !is_promoted(master));
+    promote(replica);
+    wait_until("the other knows it", || !is_promoted(master));
     assert_served(&mut follower, &pictures);
     assert_eq!(computed(replica), 1, "nothing is computed again");
 

@@ -5,6 +5,7 @@ use super::cluster::{Cluster, moved_to};
 use super::{PATIENCE, Reply};
 use redis::{Cmd, Connection, ProtocolVersion, cmd};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 /// What passes by itself: asked again a little later.
@@ -46,13 +47,13 @@ impl Follower {
     }
 
     fn ask_at(&mut self, port: u16, asking: bool, command: &Cmd) -> Reply {
-        if !self.connections.contains_key(&port) {
-            match connect(port, ProtocolVersion::RESP2, None) {
-                Ok(connection) => _ = self.connections.insert(port, connection),
+        let connection = match self.connections.entry(port) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => match connect(port, ProtocolVersion::RESP2, None) {
+                Ok(connection) => entry.insert(connection),
                 Err(error) => return Reply::Lost(error.to_string()),
-            }
-        }
-        let Some(connection) = self.connections.get_mut(&port) else { unreachable!() };
+            },
+        };
         if asking {
             cmd("ASKING").reply(connection);
         }

@@ -44,24 +44,27 @@ impl Sentinels {
     /// Asks the master, and another one if that is no master any more, until there is a reply.
     #[track_caller]
     pub fn ask(&self, command: &Cmd) -> Reply {
-        const NO_MASTER: [&str; 4] = ["READONLY", "UNBLOCKED", "LOADING", "MASTERDOWN"];
         let deadline = Instant::now() + 3 * PATIENCE;
         loop {
             let connection = self
                 .master_port()
                 .and_then(|port| connect(port, ProtocolVersion::RESP2, None).ok());
-            if let Some(mut connection) = connection {
-                match command.reply(&mut connection) {
-                    Reply::Lost(_) => (),
-                    Reply::Error(error) if NO_MASTER.iter().any(|word| error.starts_with(word)) => {
-                        ()
-                    }
-                    reply => return reply,
-                }
+            let reply = connection.map(|mut connection| command.reply(&mut connection));
+            if let Some(reply) = reply.filter(|reply| !is_no_master(reply)) {
+                return reply;
             }
             assert!(Instant::now() < deadline, "there is no master");
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+}
+
+fn is_no_master(reply: &Reply) -> bool {
+    const WORDS: [&str; 4] = ["READONLY", "UNBLOCKED", "LOADING", "MASTERDOWN"];
+    match reply {
+        Reply::Lost(_) => true,
+        Reply::Error(error) => WORDS.iter().any(|word| error.starts_with(word)),
+        Reply::Value(_) => false,
     }
 }
 
