@@ -176,7 +176,8 @@ fn growth_leaves_nothing_behind() {
 
 /// The usage is estimated in an allocator's size classes: above the plain sizes, by little.
 fn memory_usage_is_near_what_is_taken() {
-    for (dimensions, samples) in [(1, 20_000), (128, 100), (128, 20_000), (512, 3000), (1280, 900)] {
+    for (dimensions, samples) in [(1, 20_000), (128, 100), (128, 20_000), (512, 3000), (1280, 900)]
+    {
         let mut gallery = filled(dimensions, samples);
         for round in 0..2 {
             let taken = watched(|watched| watched.taken) as f64;
