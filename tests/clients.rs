@@ -60,8 +60,11 @@ fn story(program: Command, knows: Knows) -> Cluster {
     let cluster = Cluster::start(3, Server::with);
     let pictures = Pictures::on(&cluster);
     let bad = pictures.write("bad.jpg", b"no image");
-    let mut client =
-        Client::start(program, &cluster, &[&pictures.paths[..], &[bad.clone()]].concat());
+    let mut client = Client::start(
+        program,
+        &cluster,
+        &[&pictures.paths[..], std::slice::from_ref(&bad)].concat(),
+    );
 
     for name in &pictures.names {
         assert_eq!(client.line(), ["batch", name, RED_RESULT]);
