@@ -19,7 +19,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -73,17 +72,12 @@ struct State {
     finished: Option<Finished>,
     /// The server is about to end: nothing more is loaded or freed.
     halted: bool,
-    /// The module is about to be unloaded.
-    closed: bool,
-    threads: Vec<JoinHandle<()>>,
 }
 
 static STATE: Mutex<State> = Mutex::new(State {
     running: false,
     finished: None,
     halted: false,
-    closed: false,
-    threads: Vec::new(),
 });
 static LOADED: Condvar = Condvar::new();
 
@@ -104,11 +98,9 @@ pub fn begin() -> Result<(), Error> {
     let Some(registry) = models::registry() else {
         return refused("the models are not loaded yet".to_owned());
     };
-    (state.halted, state.closed) = (false, false);
-    state.threads.retain(|thread| !thread.is_finished());
-    match queue::spawn("image-models", move || run(registry)) {
-        Ok(thread) => state.threads.push(thread),
-        Err(error) => return refused(format!("cannot start a thread: {error}")),
+    state.halted = false;
+    if let Err(error) = queue::spawn("image-models", move || run(registry)) {
+        return refused(format!("cannot start a thread: {error}"));
     }
     state.running = true;
     METRICS.reloading.store(1, Relaxed);
@@ -119,11 +111,6 @@ pub fn begin() -> Result<(), Error> {
 /// Has the client wait for the reload that was just begun.
 pub fn attach(client: Client) {
     WAITING.set(Some(client));
-}
-
-/// Whether no reload is under way.
-pub fn is_idle() -> bool {
-    !STATE.lock().running
 }
 
 /// The server is about to end: the model that is being loaded is the last one.
@@ -137,17 +124,6 @@ pub fn wait_until(deadline: Instant) {
     while state.running && state.finished.is_none() {
         if LOADED.wait_until(&mut state, deadline).timed_out() {
             return;
-        }
-    }
-}
-
-/// Ends the threads, at unload, when no reload is under way.
-pub fn stop() {
-    STATE.lock().closed = true;
-    let threads = std::mem::take(&mut STATE.lock().threads);
-    for thread in threads {
-        if thread.join().is_err() {
-            log::warning("a thread had panicked");
         }
     }
 }
@@ -285,14 +261,10 @@ impl Fate {
 fn free(retired: Receiver<Vec<Arc<ServedModel>>>) {
     let Ok(mut retired) = retired.recv() else { return };
     while !retired.is_empty() {
-        let (halted, closed) = {
-            let state = STATE.lock();
-            (state.halted, state.closed)
-        };
         // At the server's end the engine's library may be gone already.
-        if !halted {
+        if !STATE.lock().halted {
             let before = retired.len();
-            retired.retain(|model| !closed && Arc::strong_count(model) > 1);
+            retired.retain(|model| Arc::strong_count(model) > 1);
             METRICS.replaced_models.fetch_sub((before - retired.len()) as u64, Relaxed);
         }
         std::thread::sleep(LOOK_AFTER);

@@ -300,7 +300,7 @@ fn inside_multi_and_scripts_vectors_are_enrolled_and_nobody_is_searched() {
     assert!(Reply::from(Ok(replies[3].clone())).error().starts_with("NOMODEL "));
     let script =
         "return redis.pcall('IMAGE.IDENTIFY', KEYS[1], 'VECTOR', ARGV[1], 'THRESHOLD', '0.5')";
-    let mut eval = cmd("EVAL").arg(script).arg(1).arg("g").arg(blob(&vector(1))).take();
+    let eval = cmd("EVAL").arg(script).arg(1).arg("g").arg(blob(&vector(1))).take();
     assert!(eval.error(&mut client).starts_with("NOWAITING "));
     assert_eq!(subjects(&server, "g").keys().collect::<Vec<_>>(), ["bob"]);
 }
