@@ -7,6 +7,7 @@ use redis_module::RedisString;
 
 use crate::digest::Digest;
 use crate::error::{Error, Word};
+use crate::galleries;
 use crate::in_flight::{self, Request, Shape, Waiter};
 use crate::metrics::METRICS;
 use crate::models::ServedModel;
@@ -88,16 +89,28 @@ pub fn no_waiting() -> Error {
     )
 }
 
+/// Takes a client whose time is over from what it waits for, and says how that goes on.
+fn late(id: ClientId) -> (Option<Waiter>, &'static str) {
+    let call = in_flight::with(|in_flight| in_flight.call_of(id));
+    if let Some(waiter) = in_flight::with(|in_flight| in_flight.timed_out(id)) {
+        return (Some(waiter), call.map_or("the job goes on, ask again", |call| call.late()));
+    }
+    match galleries::timed_out(id) {
+        Some((waiter, call)) => (Some(waiter), call.late()),
+        None => (None, ""),
+    }
+}
+
 /// The clients of requests under way, as the server sees them.
 pub struct Waits;
 
 impl Waiting for Waits {
     fn timed_out(id: ClientId) -> (Reply, Option<Client>) {
         METRICS.timed_out.increment();
-        let waiter = in_flight::with(|in_flight| in_flight.timed_out(id));
+        let (waiter, advice) = late(id);
         let sentence = match &waiter {
             Some(waiter) => format!(
-                "no result after {} ms, of {} that it may take; the job goes on, ask again",
+                "no result after {} ms, of {} that it may take; {advice}",
                 waiter.since.elapsed().as_millis(),
                 waiter.timeout_ms
             ),
@@ -110,6 +123,7 @@ impl Waiting for Waits {
 
     fn disconnected(id: ClientId) -> Option<Client> {
         let waiter = in_flight::with(|in_flight| in_flight.disconnected(id));
+        let waiter = waiter.or_else(|| galleries::disconnected(id));
         waiter.map(|waiter| waiter.client)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::gallery::GalleryError;
 use crate::recognition::RecognitionError;
 
 /// The first word of an error reply.
@@ -16,6 +17,13 @@ pub enum Word {
     NoWaiting,
     Failed,
     NoPerm,
+    Oom,
+    NoGallery,
+    NoSubject,
+    NoFace,
+    ManyFaces,
+    LowQuality,
+    Stale,
 }
 
 impl Word {
@@ -30,6 +38,13 @@ impl Word {
             Word::NoWaiting => "NOWAITING",
             Word::Failed => "FAILED",
             Word::NoPerm => "NOPERM",
+            Word::Oom => "OOM",
+            Word::NoGallery => "NOGALLERY",
+            Word::NoSubject => "NOSUBJECT",
+            Word::NoFace => "NOFACE",
+            Word::ManyFaces => "MANYFACES",
+            Word::LowQuality => "LOWQUALITY",
+            Word::Stale => "STALE",
         }
     }
 }
@@ -53,6 +68,12 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.word.as_str(), self.sentence)
+    }
+}
+
+impl From<GalleryError> for Error {
+    fn from(error: GalleryError) -> Error {
+        Error::new(Word::Err, error.to_string())
     }
 }
 

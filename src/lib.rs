@@ -8,13 +8,18 @@ mod commands;
 mod digest;
 mod error;
 mod failures;
+mod files;
+mod galleries;
+pub mod gallery;
 mod in_flight;
 mod lookup;
 mod metrics;
 mod models;
 mod queue;
 pub mod recognition;
+mod reload;
 mod reply;
+mod searches;
 mod server;
 mod settings;
 mod settle;
@@ -25,8 +30,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use redis_module::configuration::ConfigurationFlags;
 use redis_module::{Context, RedisString, RedisValue, Status, redis_module};
 
-use commands::{documentation, get::get, info, models::list, recognize::*};
+use commands::gallery::{bind, enroll, forget, gallery, identify, subjects, verify};
+use commands::{documentation, get::get, info, models::*, recognize::*};
 use recognition::engine::Engines;
+use server::gallery_type::{self, GALLERY};
 use server::{events, log, main_thread, payload, thread};
 use settings::*;
 
@@ -35,9 +42,9 @@ redis_module! {
     version: 1,
     // Not Redis's: it ignores alignment, is slower, and would count the models as the server's data.
     allocator: (std::alloc::System, std::alloc::System),
-    data_types: [],
+    data_types: [GALLERY],
     init: start,
-    deinit: stop,
+    // No `deinit`: the server never unloads a module that has a data type.
     commands: [
         // IMAGE.RECOGNIZE [key] payload [MODEL name] [TOP n] [EX s | PX ms] [REFRESH] [TIMEOUT ms] [NOWAIT] [WITHMETA]
         ["image.recognize", recognize, "write getkeys-api no-mandatory-keys", 1, 1, 1, ""],
@@ -45,8 +52,26 @@ redis_module! {
         ["image.recognize_ro", recognize_ro, "readonly", 1, 1, 1, ""],
         // IMAGE.GET key [MODEL name] [SHA256 digest] [WAIT ms]
         ["image.get", get, "readonly", 1, 1, 1, ""],
-        // IMAGE.MODELS
+        // IMAGE.MODELS [RELOAD]
         ["image.models", list, "allow-stale", 0, 0, 0, ""],
+        // IMAGE.RELOAD: the same as IMAGE.MODELS RELOAD, with a name for ACL rules
+        ["image.reload", reload_models, "admin allow-stale", 0, 0, 0, ""],
+        // IMAGE.ENROLL gallery subject payload [MODEL name] [LARGEST] [FORCE] [TIMEOUT ms]
+        // IMAGE.ENROLL gallery subject VECTOR blob MODEL name [SPACE s] [SAMPLE id]
+        ["image.enroll", enroll, "write deny-oom", 1, 1, 1, ""],
+        // IMAGE.IDENTIFY gallery payload [IMAGE key] [TOP n] [THRESHOLD t] [TIMEOUT ms]
+        // IMAGE.IDENTIFY gallery VECTOR blob [TOP n] [THRESHOLD t] [TIMEOUT ms]
+        ["image.identify", identify, "readonly getkeys-api", 1, 1, 1, ""],
+        // IMAGE.VERIFY gallery subject payload|VECTOR blob [THRESHOLD t] [TIMEOUT ms]
+        ["image.verify", verify, "readonly", 1, 1, 1, ""],
+        // IMAGE.FORGET gallery subject [sample]
+        ["image.forget", forget, "write", 1, 1, 1, ""],
+        // IMAGE.SUBJECTS gallery [cursor] [COUNT n] [WITHVECTORS]
+        ["image.subjects", subjects, "readonly", 1, 1, 1, ""],
+        // IMAGE.GALLERY gallery
+        ["image.gallery", gallery, "readonly", 1, 1, 1, ""],
+        // IMAGE.BIND gallery MODEL name SPACE s DIMENSIONS n [NEXT id]
+        ["image.bind", bind, "write", 1, 1, 1, ""],
     ],
     configurations: [
         i64: [
@@ -59,11 +84,13 @@ redis_module! {
             [MAX_PAYLOAD.name, &MAX_PAYLOAD, MAX_PAYLOAD.default, MAX_PAYLOAD.min, MAX_PAYLOAD.max, ConfigurationFlags::MEMORY, None],
             [MAX_PIXELS.name, &MAX_PIXELS, MAX_PIXELS.default, MAX_PIXELS.min, MAX_PIXELS.max, ConfigurationFlags::DEFAULT, None],
             [DECODE_MEMORY.name, &DECODE_MEMORY, DECODE_MEMORY.default, DECODE_MEMORY.min, DECODE_MEMORY.max, ConfigurationFlags::MEMORY, None],
+            [IDENTIFY_CACHE.name, &IDENTIFY_CACHE, IDENTIFY_CACHE.default, IDENTIFY_CACHE.min, IDENTIFY_CACHE.max, ConfigurationFlags::DEFAULT, None],
             [HASH_INLINE.name, &HASH_INLINE, HASH_INLINE.default, HASH_INLINE.min, HASH_INLINE.max, ConfigurationFlags::MEMORY, None],
         ],
         string: [
             [MODELS_PATH.name, &MODELS_PATH, MODELS_PATH.default, ConfigurationFlags::IMMUTABLE, None],
             [MODEL.name, &MODEL, MODEL.default, ConfigurationFlags::DEFAULT, None],
+            [GALLERY_MODEL.name, &GALLERY_MODEL, GALLERY_MODEL.default, ConfigurationFlags::DEFAULT, None],
             [ENGINE.name, &ENGINE, ENGINE.default, ConfigurationFlags::IMMUTABLE, None],
             [ONNXRUNTIME_PATH.name, &ONNXRUNTIME_PATH, ONNXRUNTIME_PATH.default, ConfigurationFlags::IMMUTABLE, None],
             [KEY_PREFIX.name, &KEY_PREFIX, KEY_PREFIX.default, ConfigurationFlags::DEFAULT, None],
@@ -98,8 +125,13 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
         // The server has set not even the defaults, and says why in its log.
         return Err("a line image.* of the configuration is wrong".to_owned());
     }
+    gallery_type::declare(ctx);
+    server::report_panics();
     payload::remember_main_thread();
     thread::keep_freed_memory();
+    if !thread::try_scheduling() {
+        log::warning("scheduling is forbidden here: workers run at Redis's own priority");
+    }
     main_thread::start(ctx);
     documentation::register(ctx)?;
     let path = models_path();
@@ -107,11 +139,10 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
     let engines = Engines::find(engine(), &onnxruntime_places());
     log::notice(&format!("engine {}", engines.describe()));
     models::load_all(&path, engines);
-    if let Err(error) = models::find(&MODEL.get()).and_then(|model| model.check_loaded()) {
-        if REQUIRE_MODELS.load(Relaxed) {
-            return Err(format!("{error} (image.require-models is yes)"));
-        }
-        log::warning(&format!("the default model is not there: {error}"));
+    if let Err(error) = models::check_default()
+        && REQUIRE_MODELS.load(Relaxed)
+    {
+        return Err(format!("{error} (image.require-models is yes)"));
     }
     read_maxmemory(ctx);
     queue::start(settle::wake)?;
@@ -144,17 +175,4 @@ fn read_maxmemory(ctx: &Context) {
     {
         SERVER_MAXMEMORY.store(value.parse().unwrap_or(0), Relaxed);
     }
-}
-
-/// Called when the module is to be unloaded. Refused while anything of it is under way.
-fn stop(_: &Context) -> Status {
-    if !settle::is_idle() || main_thread::outstanding() > 0 {
-        log::warning("the module cannot be unloaded while requests are under way");
-        return Status::Err;
-    }
-    queue::stop();
-    failures::clear();
-    models::forget_all();
-    main_thread::stop();
-    Status::Ok
 }

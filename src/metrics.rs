@@ -37,11 +37,15 @@ const BUCKETS: usize = 32 * 36 + 32;
 
 impl Default for Histogram {
     fn default() -> Histogram {
-        Histogram { buckets: std::array::from_fn(|_| AtomicU64::new(0)) }
+        Histogram::new()
     }
 }
 
 impl Histogram {
+    pub const fn new() -> Histogram {
+        Histogram { buckets: [const { AtomicU64::new(0) }; BUCKETS] }
+    }
+
     pub fn record(&self, duration: Duration) {
         let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.buckets[bucket(microseconds)].fetch_add(1, Relaxed);
@@ -124,9 +128,11 @@ pub enum NotStored {
     Foreign,
     /// A newer request on the same key has stored another picture's result.
     Superseded,
+    /// A reload has replaced or removed the model meanwhile: nobody would be served the result.
+    Replaced,
     /// The server is not (or no longer) a master.
     Role,
-    /// The key's slot is on another node now.
+    /// The key's slot is on another node now, or the cluster is down.
     Slot,
     /// Too many stores waited for writes to be allowed again.
     PutOffFull,
@@ -135,10 +141,11 @@ pub enum NotStored {
 }
 
 impl NotStored {
-    pub const ALL: [NotStored; 7] = [
+    pub const ALL: [NotStored; 8] = [
         NotStored::Memory,
         NotStored::Foreign,
         NotStored::Superseded,
+        NotStored::Replaced,
         NotStored::Role,
         NotStored::Slot,
         NotStored::PutOffFull,
@@ -150,6 +157,7 @@ impl NotStored {
             NotStored::Memory => "memory",
             NotStored::Foreign => "foreign",
             NotStored::Superseded => "superseded",
+            NotStored::Replaced => "replaced",
             NotStored::Role => "role",
             NotStored::Slot => "slot",
             NotStored::PutOffFull => "put_off_full",
@@ -167,6 +175,11 @@ pub struct Metrics {
     pub put_off: Counter,
     pub bad_images: Counter,
     pub saved_microseconds: Counter,
+    pub searches: Counter,
+    /// How long searches take, without their wait.
+    pub search: Histogram,
+    /// Reloads that have ended.
+    pub reloads: Counter,
     not_stored: [Counter; NotStored::ALL.len()],
     /// Payload bytes of all requests under way.
     pub queue_bytes: AtomicU64,
@@ -180,6 +193,18 @@ pub struct Metrics {
     pub busy_workers: AtomicU64,
     /// Stores that wait for writes to be allowed again.
     pub waiting_stores: AtomicU64,
+    /// Identifications and enrolments that wait for a search, or for writes to be allowed.
+    pub gallery_calls: AtomicU64,
+    pub galleries: AtomicU64,
+    pub gallery_subjects: AtomicU64,
+    pub gallery_samples: AtomicU64,
+    pub gallery_bytes: AtomicU64,
+    /// Pictures whose embeddings are remembered.
+    pub pictures_seen: AtomicU64,
+    /// 1 while models are reloaded.
+    pub reloading: AtomicU64,
+    /// Models that a reload has replaced or removed and that are still in memory, for jobs under way.
+    pub replaced_models: AtomicU64,
 }
 
 pub static METRICS: Metrics = Metrics {
@@ -190,6 +215,9 @@ pub static METRICS: Metrics = Metrics {
     put_off: Counter::new(),
     bad_images: Counter::new(),
     saved_microseconds: Counter::new(),
+    searches: Counter::new(),
+    search: Histogram::new(),
+    reloads: Counter::new(),
     not_stored: [const { Counter::new() }; NotStored::ALL.len()],
     queue_bytes: AtomicU64::new(0),
     waiting_clients: AtomicU64::new(0),
@@ -198,6 +226,14 @@ pub static METRICS: Metrics = Metrics {
     workers: AtomicU64::new(0),
     busy_workers: AtomicU64::new(0),
     waiting_stores: AtomicU64::new(0),
+    gallery_calls: AtomicU64::new(0),
+    galleries: AtomicU64::new(0),
+    gallery_subjects: AtomicU64::new(0),
+    gallery_samples: AtomicU64::new(0),
+    gallery_bytes: AtomicU64::new(0),
+    pictures_seen: AtomicU64::new(0),
+    reloading: AtomicU64::new(0),
+    replaced_models: AtomicU64::new(0),
 };
 
 impl Metrics {

@@ -2,13 +2,14 @@
 //!
 //! # Threads
 //!
-//! Three kinds of threads, and what each may touch:
+//! Four kinds of threads, and what each may touch:
 //!
 //! - The **main thread** is the server's. It alone touches the keyspace, clients, strings' reference
 //!   counts, and [`crate::in_flight`], which needs no lock for that reason. It hashes payloads up to
 //!   `image.hash-inline`, looks up, queues, stores, replies; nothing there takes longer than that.
 //! - One **hasher** hashes larger payloads, so that they wait for no inference, and hits among them
 //!   neither.
+//! - One **searcher** compares embeddings with galleries ([`crate::searches`]).
 //! - The **workers** (`image.threads`) decode and infer, each on one core at lower priority. More
 //!   threads within one inference and batches were measured: both are slower.
 //!
@@ -21,7 +22,8 @@
 //!
 //! Two locks are shared with threads, each held for a push or a pop, never over work: the queue's and
 //! the mailbox's. A thread that waits holds none. (Settings are atomics, or have a lock each; the
-//! models are behind one that is written at load only.)
+//! models are behind one that only the main thread writes, when they are loaded and reloaded; the
+//! thread that reloads them is [`crate::reload`]'s.)
 //!
 //! What was rejected:
 //!
@@ -30,31 +32,33 @@
 //! - A reply from the worker through the blocked client's private data, stored in the reply
 //!   callback: it is not called when the client has left, and the result would be lost.
 //! - A thread pool of a crate (rayon): it does not know how to drop work that nobody waits for any
-//!   more, to bound its queue, or to refuse to be unloaded while it runs.
+//!   more, or to bound its queue.
 //! - Sharing jobs between threads behind `Arc<Mutex<_>>`: two owners of a client that must be
 //!   unblocked exactly once.
 //!
 //! # Who waits for whom
 //!
-//! Nobody on the main thread waits for a worker, but for two moments: the server's end (two seconds
-//! at most, for running inference) and an unload (refused unless every thread is idle, so that
-//! joining them takes no time).
+//! Nobody on the main thread waits for a worker, but at the server's end (two seconds at most, for
+//! running inference). The module is never unloaded: it has a data type.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::digest::Digest;
 use crate::error::{Error, Word};
+use crate::galleries::CallId;
 use crate::in_flight::RequestId;
 use crate::metrics::METRICS;
 use crate::models::ServedModel;
+use crate::recognition::embedding::Embedded;
 use crate::recognition::{Recognition, Scratch};
+use crate::searches::{self, Matches};
 use crate::server::payload::Payload;
 use crate::server::{log, main_thread, thread as our_thread};
 use crate::settings;
@@ -76,8 +80,28 @@ pub struct JobId(pub u64);
 
 /// What comes back to the main thread.
 pub enum Done {
-    Hashed { request: RequestId, payload: Payload, digest: Digest },
-    Recognized { job: JobId, payload: Payload, outcome: Result<Arc<str>, Error> },
+    Hashed {
+        request: RequestId,
+        payload: Payload,
+        digest: Digest,
+    },
+    Recognized {
+        job: JobId,
+        model: Arc<ServedModel>,
+        payload: Payload,
+        outcome: Result<Recognized, Error>,
+    },
+    Searched {
+        call: CallId,
+        outcome: Result<Matches, Error>,
+    },
+}
+
+/// What recognising a picture has given.
+#[derive(Clone)]
+pub struct Recognized {
+    pub json: Arc<str>,
+    pub embeddings: Arc<[Embedded]>,
 }
 
 struct State {
@@ -125,7 +149,10 @@ pub fn start(wake: main_thread::Task) -> Result<(), String> {
     }
     let hasher = spawn("image-hash", hash_until_closed)
         .map_err(|error| format!("cannot start the hashing thread: {error}"))?;
-    STATE.lock().threads.push(hasher);
+    searches::open();
+    let searcher = spawn("image-search", searches::search_until_closed)
+        .map_err(|error| format!("cannot start the searching thread: {error}"))?;
+    STATE.lock().threads.extend([hasher, searcher]);
     set_workers(settings::threads());
     if !STATE.lock().alive.contains(&true) {
         return Err("cannot start a worker thread".to_owned());
@@ -200,8 +227,7 @@ pub fn push_hash(request: RequestId, payload: Payload) {
 
 /// Begins no more work and waits for what runs, but not longer than that: the server is about to
 /// end, and its libraries' data with it. The threads stay.
-pub fn halt(wait: Duration) {
-    let deadline = Instant::now() + wait;
+pub fn halt(deadline: Instant) {
     let mut state = STATE.lock();
     state.halted = true;
     while state.running > 0 {
@@ -220,11 +246,12 @@ fn go_on(state: &mut State) {
     }
 }
 
-/// Ends idle threads, at unload.
+/// Ends the threads of a module that could not be loaded.
 pub fn stop() {
     STATE.lock().closed = true;
     JOB_ADDED.notify_all();
     HASH_ADDED.notify_all();
+    searches::close();
     let threads = std::mem::take(&mut STATE.lock().threads);
     for thread in threads {
         if thread.join().is_err() {
@@ -241,17 +268,17 @@ pub fn take_done() -> Vec<Done> {
     std::mem::take(&mut MAILBOX.lock().done)
 }
 
-fn post(done: Done) {
+/// Brings something back to the main thread.
+pub fn post(done: Done) {
     let mut mailbox = MAILBOX.lock();
     mailbox.done.push(done);
     if mailbox.done.len() == 1 {
-        // Under the lock: once the mailbox is seen empty, nothing is about to be scheduled, and the
-        // module may be unloaded.
         main_thread::run_soon(mailbox.wake);
     }
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+/// Starts a thread of ours.
+pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).stack_size(STACK_SIZE).spawn(move || {
         our_thread::block_signals();
         our_thread::use_all_cores();
@@ -295,9 +322,9 @@ fn work_until_closed(number: usize) {
         let started = Instant::now();
         let recognized = recognize(&model, &payload, &mut scratch);
         let outcome = match recognized {
-            Ok(Recognition { json, decoding, inference }) => {
+            Ok(Recognition { json, embeddings, decoding, inference }) => {
                 model.metrics.computed(started.elapsed(), decoding, inference);
-                Ok(json.into())
+                Ok(Recognized { json: json.into(), embeddings: embeddings.into() })
             }
             Err(error) => {
                 model.metrics.failed.increment();
@@ -307,7 +334,7 @@ fn work_until_closed(number: usize) {
                 Err(error)
             }
         };
-        post(Done::Recognized { job, payload, outcome });
+        post(Done::Recognized { job, model, payload, outcome });
         job_ended();
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redis_module::RedisString;
 
 use crate::error::Error;
+use crate::reload::Fate;
 
 pub enum Reply {
     /// A result's JSON text.
@@ -16,7 +17,26 @@ pub enum Reply {
     /// A result with what is known about it.
     Meta(Box<Meta>),
     Models(Vec<Model>),
+    Tree(Tree),
+    /// What became of each model.
+    Reloaded(Vec<(String, Fate)>),
     Error(Error),
+}
+
+/// A reply of several parts: maps for RESP3, flat lists for RESP2.
+pub enum Tree {
+    Text(Vec<u8>),
+    Number(i64),
+    Decimal(f64),
+    Nil,
+    List(Vec<Tree>),
+    Map(Vec<(&'static str, Tree)>),
+}
+
+impl Tree {
+    pub fn text(text: impl AsRef<[u8]>) -> Tree {
+        Tree::Text(text.as_ref().to_vec())
+    }
 }
 
 /// `WITHMETA`.
@@ -42,5 +62,6 @@ pub struct Model {
     pub files: Vec<String>,
     /// Bytes of weights.
     pub memory: usize,
+    /// Why it cannot be loaded, or why its folder's new content is not served.
     pub error: String,
 }

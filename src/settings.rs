@@ -67,9 +67,11 @@ pub static TTL: Number = Number::new("ttl", 0, 0, MAX_TTL);
 pub static MAX_PAYLOAD: Number = Number::new("max-payload", 32 * MB, KB, 512 * MB);
 pub static MAX_PIXELS: Number = Number::new("max-pixels", 50_000_000, 1, 1_000_000_000);
 pub static DECODE_MEMORY: Number = Number::new("decode-memory", 256 * MB, MB, 16 * GB);
+/// Pictures whose embeddings are remembered; 0 = none.
+pub static IDENTIFY_CACHE: Number = Number::new("identify-cache", 1024, 0, 1_000_000);
 pub static HASH_INLINE: Number = Number::new("hash-inline", 256 * KB, 0, 512 * MB);
 
-pub static NUMBERS: [&Number; 10] = [
+pub static NUMBERS: [&Number; 11] = [
     &THREADS,
     &NICE,
     &QUEUE_LENGTH,
@@ -80,6 +82,7 @@ pub static NUMBERS: [&Number; 10] = [
     &MAX_PIXELS,
     &DECODE_MEMORY,
     &HASH_INLINE,
+    &IDENTIFY_CACHE,
 ];
 
 /// A setting that is a text, with the check that a new value must pass.
@@ -125,6 +128,8 @@ impl ConfigurationValue<RedisString> for Text {
 /// Empty: the folder `models` beside the module.
 pub static MODELS_PATH: Text = Text::new("models-path", "", |_| Ok(()));
 pub static MODEL: Text = Text::new("model", "mobilenetv2", check_model);
+/// What a new gallery is bound to, if its first enrolment does not say.
+pub static GALLERY_MODEL: Text = Text::new("gallery-model", "faces", check_model);
 pub static KEY_PREFIX: Text = Text::new("key-prefix", "image:", check_prefix);
 
 /// `auto`, `tract` or `onnxruntime`.
@@ -132,7 +137,8 @@ pub static ENGINE: Text = Text::new("engine", "auto", check_engine);
 /// The library's file or its folder. Empty: looked for beside the models, then in the system.
 pub static ONNXRUNTIME_PATH: Text = Text::new("onnxruntime-path", "", |_| Ok(()));
 
-pub static TEXTS: [&Text; 5] = [&MODELS_PATH, &MODEL, &KEY_PREFIX, &ENGINE, &ONNXRUNTIME_PATH];
+pub static TEXTS: [&Text; 6] =
+    [&MODELS_PATH, &MODEL, &GALLERY_MODEL, &KEY_PREFIX, &ENGINE, &ONNXRUNTIME_PATH];
 
 pub const REQUIRE_MODELS_NAME: &str = "require-models";
 pub static REQUIRE_MODELS: AtomicBool = AtomicBool::new(false);
@@ -212,6 +218,10 @@ pub fn max_payload() -> usize {
 
 pub fn hash_inline() -> usize {
     HASH_INLINE.get() as usize
+}
+
+pub fn identify_cache() -> usize {
+    IDENTIFY_CACHE.get() as usize
 }
 
 pub fn decode_limits() -> DecodeLimits {

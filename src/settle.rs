@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_module::{Context, RedisString};
 
@@ -14,23 +14,25 @@ use crate::cache;
 use crate::digest::Digest;
 use crate::error::{Error, Word};
 use crate::failures::{self, Failure};
+use crate::galleries::{self, seen};
 use crate::in_flight::{self, Place, Request, RequestId, Target, Waiter};
 use crate::lookup::{check_named_digest, computed_key, look_up};
 use crate::metrics::METRICS;
 use crate::models::ServedModel;
-use crate::queue::{self, Done, JobId};
+use crate::queue::{self, Done, JobId, Recognized};
+use crate::reload;
 use crate::reply::Reply;
 use crate::server::payload::Payload;
 use crate::server::{guard, main_thread, request};
 use crate::stores::{self, STORES_A_TURN, Settlement, string};
 
-/// How long the server's end waits for running inference.
+/// How long the server's end waits for running inference and for a model that is being loaded.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
 
 /// A job that has ended, some of whose requests still wait for their turn.
 struct Ended {
     job: JobId,
-    result: Result<Arc<str>, Error>,
+    result: Result<Recognized, Error>,
 }
 
 thread_local! {
@@ -57,9 +59,15 @@ fn deliver(ctx: &Context) {
         // One by one: a panic must not take the others with it.
         guard("delivering", (), || match done {
             Done::Hashed { request, payload, digest } => hashed(ctx, request, payload, digest),
-            Done::Recognized { job, payload, outcome } => {
+            Done::Searched { call, outcome } => galleries::searched(ctx, call, outcome),
+            Done::Recognized { job, model, payload, outcome } => {
                 drop(payload);
-                in_flight::with(|in_flight| in_flight.end_job(job));
+                let digest = in_flight::with(|in_flight| in_flight.end_job(job));
+                if let (Some(digest), Ok(recognized)) = (digest, &outcome)
+                    && model.recognizer.gallery().is_ok()
+                {
+                    seen::remember(job.0, digest, &model.field, recognized.embeddings.clone());
+                }
                 ENDED.with_borrow_mut(|ended| ended.push_back(Ended { job, result: outcome }));
             }
         });
@@ -73,7 +81,14 @@ fn work_off(ctx: &Context) {
     while let Some(ended) = ENDED.with_borrow_mut(VecDeque::pop_front) {
         let requests = in_flight::with(|in_flight| in_flight.take_some(ended.job, left));
         left -= requests.len();
-        guard("ending a job", (), || finish(ctx, requests, &ended.result, "computed"));
+        let (calls, results): (Vec<_>, Vec<_>) =
+            requests.into_iter().partition(|(_, request)| request.call().is_some());
+        let text = ended.result.as_ref().map(|recognized| recognized.json.clone());
+        let text = text.map_err(Error::clone);
+        guard("ending a job", (), || finish(ctx, results, &text, "computed"));
+        for (_, call) in calls {
+            guard("ending a job", (), || galleries::recognized(ctx, call, &ended.result));
+        }
         if left == 0 {
             // Maybe it has more.
             ENDED.with_borrow_mut(|rest| rest.push_front(ended));
@@ -88,6 +103,14 @@ fn hashed(ctx: &Context, id: RequestId, payload: Payload, digest: Digest) {
     if in_flight::with(|in_flight| in_flight.is_abandoned(id)) {
         METRICS.dropped.increment();
         forget(id);
+        return;
+    }
+    let call = in_flight::with(|in_flight| {
+        let request = in_flight.get(id)?;
+        Some((request.call()?.clone(), request.model.clone()))
+    });
+    if let Some((call, model)) = call {
+        galleries::hashed(ctx, id, &call, &model, digest, payload);
         return;
     }
     let misled = in_flight::with(|in_flight| in_flight.learn_digest(id, digest));
@@ -132,6 +155,8 @@ fn look_up_hashed(
             in_flight::with(|in_flight| in_flight.name(id, place));
             key
         }
+        // Has no stored result of its own.
+        Target::Gallery(_) => return Ok(None),
     };
     let stored = look_up(ctx, &key, &model, digest, refresh)?;
     if stored.is_none() {
@@ -280,7 +305,7 @@ fn note_end(id: RequestId, request: &Request, place: &Rc<Place>, result: &Result
         failures::remember(Failure {
             request: id,
             place: place.clone(),
-            model: model.clone(),
+            model: model.id,
             digest: request.digest,
             error: error.clone(),
         });
@@ -300,10 +325,8 @@ fn forget(id: RequestId) {
 
 /// The server's end: nothing more is begun, and no inference runs into it.
 pub fn shutdown() {
-    queue::halt(SHUTDOWN_WAIT);
-}
-
-/// Whether nothing is under way.
-pub fn is_idle() -> bool {
-    stores::is_idle() && in_flight::with(|in_flight| in_flight.is_idle())
+    let deadline = Instant::now() + SHUTDOWN_WAIT;
+    reload::halt();
+    queue::halt(deadline);
+    reload::wait_until(deadline);
 }

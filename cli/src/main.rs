@@ -6,6 +6,7 @@ mod connect;
 mod digest;
 mod error;
 mod files;
+mod gallery;
 mod output;
 mod recognizer;
 mod report;
@@ -13,7 +14,8 @@ mod stop;
 mod summary;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{annotate, bench, completions, models, recognize, status, watch};
+use commands::{annotate, bench, completions, gallery as galleries, models, recognize, status};
+use commands::{stocktake, watch};
 use error::Error;
 use std::process::ExitCode;
 
@@ -33,6 +35,8 @@ enum Command {
     Recognize(recognize::Arguments),
     Watch(watch::Arguments),
     Annotate(annotate::Arguments),
+    Gallery(galleries::Arguments),
+    Stocktake(stocktake::Arguments),
     Status(status::Arguments),
     Bench(bench::Arguments),
     Models(models::Arguments),
@@ -44,6 +48,8 @@ async fn run(command: Command) -> Result<ExitCode, Error> {
         Command::Recognize(arguments) => recognize::run(arguments).await,
         Command::Watch(arguments) => watch::run(arguments).await,
         Command::Annotate(arguments) => Ok(annotate::run(&arguments)),
+        Command::Gallery(arguments) => galleries::run(arguments).await,
+        Command::Stocktake(arguments) => stocktake::run(arguments).await,
         Command::Status(arguments) => status::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Models(arguments) => models::run(arguments).await,

@@ -28,6 +28,20 @@ pub fn of(result: &str) -> String {
     shortened(&printable(&text))
 }
 
+/// Who was identified: `alice 0.71, stranger 0.12`.
+pub fn people(answer: &Json) -> String {
+    let person = |face: &Json| {
+        let name = face["subject"].as_str().unwrap_or("stranger");
+        format!("{name} {}", score(&face["similarity"]))
+    };
+    let faces = answer["faces"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = match faces {
+        [] => "nobody".to_owned(),
+        faces => faces.iter().map(person).collect::<Vec<String>>().join(", "),
+    };
+    shortened(&printable(&text))
+}
+
 fn listed(items: &Json, of: impl Fn(&Json) -> String) -> String {
     let items = items.as_array().map(Vec::as_slice).unwrap_or_default();
     match items {

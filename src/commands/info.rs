@@ -32,7 +32,20 @@ pub fn fill(section: &Section) {
         let name = format!("not_stored_{}", reason.name());
         section.number(&name, METRICS.not_stored(reason).get());
     }
+    section.number("reloading", METRICS.reloading.load(Relaxed));
+    section.number("reloads", METRICS.reloads.get());
+    section.number("replaced_models", METRICS.replaced_models.load(Relaxed));
     section.decimal("saved_seconds", METRICS.saved_microseconds.get() as f64 / 1e6);
+    section.number("galleries", METRICS.galleries.load(Relaxed));
+    section.number("gallery_subjects", METRICS.gallery_subjects.load(Relaxed));
+    section.number("gallery_samples", METRICS.gallery_samples.load(Relaxed));
+    section.number("gallery_bytes", METRICS.gallery_bytes.load(Relaxed));
+    section.number("gallery_calls", METRICS.gallery_calls.load(Relaxed));
+    section.number("pictures_seen", METRICS.pictures_seen.load(Relaxed));
+    section.number("searches", METRICS.searches.get());
+    for (name, share) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)] {
+        section.decimal(&format!("search_ms_{name}"), METRICS.search.quantile(share));
+    }
     models::for_each(|entry| {
         let name = format!("model_{}", entry.name);
         match &entry.model {

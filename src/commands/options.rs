@@ -7,13 +7,17 @@ use redis_module::RedisString;
 
 use crate::digest::Digest;
 use crate::error::{Error, Word, quoted};
+use crate::gallery::{MAX_DIMENSIONS, SampleId, Space};
 use crate::settings::{MAX_TTL, MAX_WAIT};
 
 /// The longest list that `TOP` may ask for.
 const MAX_TOP: i64 = 100_000;
 
+/// The most subjects of a page.
+const MAX_COUNT: i64 = 10_000;
+
 /// What a command can be told.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Options {
     pub model: Option<String>,
     pub top: Option<usize>,
@@ -26,6 +30,17 @@ pub struct Options {
     pub sha256: Option<Digest>,
     /// Milliseconds.
     pub wait: Option<i64>,
+    pub largest: bool,
+    pub force: bool,
+    pub space: Option<Space>,
+    pub sample: Option<SampleId>,
+    /// A key.
+    pub image: Option<Vec<u8>>,
+    pub threshold: Option<f64>,
+    pub count: Option<usize>,
+    pub dimensions: Option<usize>,
+    pub next: Option<u64>,
+    pub with_vectors: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +55,16 @@ pub enum Name {
     WithMeta,
     Sha256,
     Wait,
+    Largest,
+    Force,
+    Space,
+    Sample,
+    Image,
+    Threshold,
+    Count,
+    Dimensions,
+    Next,
+    WithVectors,
 }
 
 impl Name {
@@ -55,6 +80,16 @@ impl Name {
             Name::WithMeta => "WITHMETA",
             Name::Sha256 => "SHA256",
             Name::Wait => "WAIT",
+            Name::Largest => "LARGEST",
+            Name::Force => "FORCE",
+            Name::Space => "SPACE",
+            Name::Sample => "SAMPLE",
+            Name::Image => "IMAGE",
+            Name::Threshold => "THRESHOLD",
+            Name::Count => "COUNT",
+            Name::Dimensions => "DIMENSIONS",
+            Name::Next => "NEXT",
+            Name::WithVectors => "WITHVECTORS",
         }
     }
 }
@@ -104,6 +139,7 @@ impl Options {
             Name::Refresh => self.refresh = true,
             Name::NoWait => self.nowait = true,
             Name::WithMeta => self.with_meta = true,
+            Name::WithVectors => self.with_vectors = true,
             Name::Model => self.model = Some(String::from_utf8_lossy(value()?).into_owned()),
             Name::Top => self.top = Some(number(name, value()?, MAX_TOP)? as usize),
             Name::Ex => {
@@ -116,6 +152,25 @@ impl Options {
             }
             Name::Timeout => self.timeout = Some(number(name, value()?, MAX_WAIT)?),
             Name::Wait => self.wait = Some(number(name, value()?, MAX_WAIT)?),
+            Name::Largest => self.largest = true,
+            Name::Force => self.force = true,
+            Name::Space => {
+                let text = value()?;
+                let space = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+                self.space = Some(space.ok_or_else(|| {
+                    syntax(format!("SPACE must be 8 lower-case hex digits, not {}", quoted(text)))
+                })?);
+            }
+            Name::Sample => self.sample = Some(sample_id(value()?)?),
+            Name::Image => self.image = Some(value()?.to_vec()),
+            Name::Threshold => self.threshold = Some(similarity(name, value()?)?),
+            Name::Count => self.count = Some(number(name, value()?, MAX_COUNT)? as usize),
+            Name::Dimensions => {
+                self.dimensions = Some(number(name, value()?, MAX_DIMENSIONS as i64)? as usize);
+            }
+            Name::Next => {
+                self.next = Some(number(name, value()?, SampleId::MAX.0 as i64 + 1)? as u64);
+            }
             Name::Sha256 => {
                 let text = value()?;
                 let digest = Digest::parse(text).ok_or_else(|| {
@@ -136,6 +191,29 @@ fn number(name: Name, text: &[u8], max: i64) -> Result<i64, Error> {
         .ok_or_else(|| {
             let name = name.word();
             syntax(format!("{name} must be a number from 1 to {max}, not {}", quoted(text)))
+        })
+}
+
+/// The id of a sample, as a command is told.
+pub fn sample_id(text: &[u8]) -> Result<SampleId, Error> {
+    Ok(SampleId(number(Name::Sample, text, SampleId::MAX.0 as i64)? as u64))
+}
+
+/// Where a page begins, as the page before said.
+pub fn cursor(text: &[u8]) -> Result<u64, Error> {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
+        syntax(format!("the cursor must be 0 or what the last page gave, not {}", quoted(text)))
+    })
+}
+
+fn similarity(name: Name, text: &[u8]) -> Result<f64, Error> {
+    std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .filter(|number| (-1.0..=1.0).contains(number))
+        .ok_or_else(|| {
+            let name = name.word();
+            syntax(format!("{name} must be a number from -1 to 1, not {}", quoted(text)))
         })
 }
 

@@ -77,7 +77,8 @@ fn redact(ctx: &Context, arguments: &[RedisString]) {
     }
 }
 
-fn check_payload(payload: &RedisString) -> Result<(), Error> {
+/// Refuses payloads that are empty or too large.
+pub fn check_payload(payload: &RedisString) -> Result<(), Error> {
     let (len, limit) = (payload.as_slice().len(), settings::max_payload());
     if len == 0 {
         return Err(Error::new(Word::BadImage, "the payload is empty"));

@@ -18,8 +18,9 @@ use std::time::Instant;
 
 use crate::digest::Digest;
 use crate::error::{Error, Word};
+use crate::galleries::Call;
 use crate::metrics::METRICS;
-use crate::models::ServedModel;
+use crate::models::{ModelId, ServedModel};
 use crate::queue::{self, JobId, Work};
 use crate::server::blocked::ClientId;
 use crate::server::payload::Payload;
@@ -32,13 +33,8 @@ struct Job {
     requests: VecDeque<RequestId>,
 }
 
-/// What makes two requests the same job. Models are told apart by their address, which a job keeps
-/// alive: a reloaded model is another one.
-type JobKey = (Digest, usize);
-
-fn job_key(digest: Digest, model: &Arc<ServedModel>) -> JobKey {
-    (digest, Arc::as_ptr(model) as usize)
-}
+/// What makes two requests the same job. A reloaded model is another one.
+type JobKey = (Digest, ModelId);
 
 /// What is remembered of a key while something is under way for it.
 #[derive(Default)]
@@ -49,7 +45,7 @@ struct History {
     /// The newest request whose result the key holds.
     newest: Option<(RequestId, Digest)>,
     /// The newest request that ended with a result, for each model.
-    succeeded: HashMap<usize, RequestId>,
+    succeeded: HashMap<ModelId, RequestId>,
 }
 
 #[derive(Default)]
@@ -75,27 +71,12 @@ pub fn with<T>(body: impl FnOnce(&mut InFlight) -> T) -> T {
 }
 
 impl InFlight {
-    pub fn is_idle(&self) -> bool {
-        self.requests.is_empty() && self.places.is_empty()
-    }
-
     /// Takes up a request, with the bytes of its payload.
     pub fn accept(&mut self, request: Request, payload_bytes: usize) -> Result<RequestId, Error> {
         let key_bytes = request.place().map_or(0, |place| place.key.len());
         let own_bytes = REQUEST_BYTES + key_bytes;
         let bytes = payload_bytes + own_bytes;
-        let limit = settings::queue_memory();
-        if self.bytes + bytes > limit {
-            METRICS.refused.increment();
-            let advice = if bytes > limit { "that can never fit" } else { "try again later" };
-            return Err(Error::new(
-                Word::QueueFull,
-                format!(
-                    "{} bytes wait and {bytes} more would exceed {limit} (image.queue-memory, or a tenth of maxmemory): {advice}",
-                    self.bytes
-                ),
-            ));
-        }
+        self.check_room(bytes)?;
         self.last += 1;
         let id = RequestId(self.last);
         if let Some(place) = request.place().cloned() {
@@ -105,6 +86,39 @@ impl InFlight {
         self.requests.insert(id, Request { payload_bytes, own_bytes, ..request });
         self.publish();
         Ok(id)
+    }
+
+    /// `QUEUEFULL` if so many bytes more are too much.
+    pub fn check_room(&self, bytes: usize) -> Result<(), Error> {
+        let limit = settings::queue_memory();
+        if self.bytes + bytes <= limit {
+            return Ok(());
+        }
+        METRICS.refused.increment();
+        let advice = if bytes > limit { "that can never fit" } else { "try again later" };
+        Err(Error::new(
+            Word::QueueFull,
+            format!(
+                "{} bytes wait and {bytes} more would exceed {limit} (image.queue-memory, or a tenth of maxmemory): {advice}",
+                self.bytes
+            ),
+        ))
+    }
+
+    /// Counts bytes that wait for something else than a recognition.
+    pub fn add_bytes(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.publish();
+    }
+
+    pub fn remove_bytes(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.publish();
+    }
+
+    /// The number of the newest request; jobs that are under way have none that is larger.
+    pub fn last_number(&self) -> u64 {
+        self.last
     }
 
     fn open(&mut self, id: RequestId, place: Rc<Place>) {
@@ -155,7 +169,8 @@ impl InFlight {
         self.publish();
     }
 
-    /// The newest request on that key for that model, and for that digest if one is named.
+    /// The newest request on that key for that model, and for that digest if one is named. One that
+    /// came before a reload is answered by the model as it was then.
     pub fn newest_on(
         &self,
         place: &Place,
@@ -169,7 +184,7 @@ impl InFlight {
                     (Some(wanted), Some(known)) => wanted == known,
                     _ => true,
                 };
-                same && Arc::ptr_eq(&request.model, model)
+                same && request.model.recognizer.name() == model.recognizer.name()
             })
         };
         self.places.get(place)?.requests.iter().rev().find(fits).copied()
@@ -187,7 +202,7 @@ impl InFlight {
         };
         request.digest = Some(digest);
         let nobody_waits = request.asker.is_none() && request.wanted;
-        let key = job_key(digest, &request.model);
+        let key = (digest, request.model.id);
         if let Some(job_id) = self.job_ids.get(&key)
             && let Some(job) = self.jobs.get_mut(job_id)
         {
@@ -219,12 +234,12 @@ impl InFlight {
         Ok(())
     }
 
-    /// A job has ended: nothing joins it any more.
-    pub fn end_job(&mut self, id: JobId) {
-        if let Some(job) = self.jobs.get_mut(&id) {
-            self.job_ids.remove(&job.key);
-            job.requests.make_contiguous().sort_unstable();
-        }
+    /// A job has ended: nothing joins it any more. Gives the digest of its picture.
+    pub fn end_job(&mut self, id: JobId) -> Option<Digest> {
+        let job = self.jobs.get_mut(&id)?;
+        self.job_ids.remove(&job.key);
+        job.requests.make_contiguous().sort_unstable();
+        Some(job.key.0)
     }
 
     /// Takes some requests of a job that has ended, oldest first, until there are none. Their places
@@ -305,7 +320,7 @@ impl InFlight {
     /// Notes that a request ended with a result, stored or not.
     pub fn note_success(&mut self, place: &Place, model: &Arc<ServedModel>, id: RequestId) {
         if let Some(history) = self.places.get_mut(place) {
-            let newest = history.succeeded.entry(Arc::as_ptr(model) as usize).or_insert(id);
+            let newest = history.succeeded.entry(model.id).or_insert(id);
             *newest = id.max(*newest);
         }
     }
@@ -318,9 +333,13 @@ impl InFlight {
         id: RequestId,
     ) -> bool {
         let history = self.places.get(place);
-        let newest =
-            history.and_then(|history| history.succeeded.get(&(Arc::as_ptr(model) as usize)));
+        let newest = history.and_then(|history| history.succeeded.get(&model.id));
         newest.is_some_and(|newest| *newest > id)
+    }
+
+    /// What a client that waits here asked of a gallery.
+    pub fn call_of(&self, id: ClientId) -> Option<Rc<Call>> {
+        self.requests.get(self.clients.get(&id)?)?.call().cloned()
     }
 
     /// A client's time is over: gives it back. Its request goes on.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use redis_module::RedisString;
 
 use crate::digest::Digest;
+use crate::galleries::Call;
 use crate::models::ServedModel;
 use crate::queue::JobId;
 use crate::server::blocked::Client;
@@ -32,9 +33,11 @@ pub enum Target {
         db: i32,
         user: Rc<RedisString>,
     },
+    /// No key: a gallery is asked about the picture, or gets a sample of it.
+    Gallery(Rc<Call>),
 }
 
-/// A request under way.
+/// A request under way: a picture to be recognised.
 pub struct Request {
     pub target: Target,
     pub model: Arc<ServedModel>,
@@ -87,8 +90,20 @@ impl Request {
     pub fn place(&self) -> Option<&Rc<Place>> {
         match &self.target {
             Target::Named(place) => Some(place),
-            Target::Computed { .. } => None,
+            Target::Computed { .. } | Target::Gallery(_) => None,
         }
+    }
+
+    pub fn call(&self) -> Option<&Rc<Call>> {
+        match &self.target {
+            Target::Gallery(call) => Some(call),
+            Target::Named(_) | Target::Computed { .. } => None,
+        }
+    }
+
+    /// What it counts for `image.queue-memory`.
+    pub fn bytes(&self) -> usize {
+        self.payload_bytes + self.own_bytes
     }
 
     pub(super) fn is_abandoned(&self) -> bool {

@@ -5,6 +5,7 @@
 
 mod ctc;
 pub mod decode;
+pub mod embedding;
 pub mod engine;
 mod error;
 mod folder;
@@ -14,6 +15,7 @@ mod manifest;
 mod network;
 mod prepare;
 mod reading;
+pub mod stored;
 mod tasks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +24,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use decode::{DecodeLimits, Wanted};
+use embedding::{Embedded, GalleryRules};
 use engine::Engines;
 pub use error::{LoadError, RecognitionError};
 pub use folder::{Folder, hex};
@@ -70,6 +73,11 @@ impl Recognizer {
     /// The manifest's `task`.
     pub fn task(&self) -> &'static str {
         self.opened.task
+    }
+
+    /// What galleries need to know of it, or why it cannot serve them.
+    pub fn gallery(&self) -> Result<&GalleryRules, &LoadError> {
+        self.opened.gallery.as_ref()
     }
 
     /// The weight files, relative to the model's folder.
@@ -121,8 +129,8 @@ impl Recognizer {
         let photo = decode::decode(payload, limits, wanted)?;
         let decoding = start.elapsed();
         scratch.inference = Duration::ZERO;
-        let json = task.recognize(&photo, scratch)?;
-        Ok(Recognition { json, decoding, inference: scratch.inference })
+        let tasks::Outcome { json, embeddings } = task.recognize(&photo, scratch)?;
+        Ok(Recognition { json, embeddings, decoding, inference: scratch.inference })
     }
 }
 
@@ -130,6 +138,8 @@ impl Recognizer {
 pub struct Recognition {
     /// The result's JSON text, which is what gets stored.
     pub json: String,
+    /// The embeddings in it, as values.
+    pub embeddings: Vec<Embedded>,
     /// How long decoding took.
     pub decoding: Duration,
     /// How long the graphs ran.

@@ -48,7 +48,7 @@ pub fn block<W: Waiting>(ctx: &Context, timeout_ms: i64) -> Client {
     let set_disconnect = api!(RedisModule_SetDisconnectCallback);
     let start_clock = api!(RedisModule_BlockedClientMeasureTimeStart);
     // SAFETY: the context of a running command; the callbacks are functions that live as long as the
-    // module, which the server refuses to unload while clients are blocked.
+    // module, which is never unloaded.
     unsafe {
         let handle = block(ctx.ctx, Some(on_reply), Some(on_unblock::<W>), Some(on_free), 0);
         set_disconnect(handle, Some(on_disconnect::<W>));
@@ -119,7 +119,6 @@ extern "C" fn on_reply(
 
 extern "C" fn on_deadline<W: Waiting>(_ctx: *mut raw::RedisModuleCtx, handle: *mut c_void) {
     guard("a deadline", (), || {
-        main_thread::timer_fired();
         let (answer, client) = W::timed_out(ClientId(handle as usize));
         if let Some(mut client) = client {
             // Fired: not to be stopped any more.

@@ -29,6 +29,11 @@ pub enum KeyUse {
     ReadOnly {
         incomplete: bool,
     },
+    /// There may be a second one behind this word, from that position on.
+    ReadOnlyAndBehind {
+        word: &'static CStr,
+        from: i32,
+    },
 }
 
 pub struct Argument {
@@ -42,11 +47,16 @@ pub struct Argument {
 #[derive(Clone, Copy)]
 pub enum ArgumentKind {
     Key,
+    /// The second key of the command.
+    SecondKey,
     String,
     Integer,
+    Double,
     /// The token alone.
     Token,
     OneOf(&'static [Argument]),
+    /// Several that belong together.
+    Block(&'static [Argument]),
 }
 
 const SINCE: &CStr = c"0.1.0";
@@ -99,9 +109,13 @@ fn set_categories(handle: *mut raw::RedisModuleCommand, categories: &CStr) {
     unsafe { set(handle, categories.as_ptr()) };
 }
 
-fn key_specs(key: KeyUse) -> [raw::RedisModuleCommandKeySpec; 2] {
+/// The argument found, and no other.
+const ONE_KEY: raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 =
+    raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 { lastkey: 0, keystep: 1, limit: 0 };
+
+fn key_specs(key: KeyUse) -> [raw::RedisModuleCommandKeySpec; 3] {
     // SAFETY: a struct of numbers, pointers and unions of numbers; zeros mean the end of the list.
-    let mut specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
+    let mut specs: [raw::RedisModuleCommandKeySpec; 3] = unsafe { std::mem::zeroed() };
     let (flags, incomplete) = match key {
         KeyUse::None => return specs,
         KeyUse::ReadWrite { incomplete } => {
@@ -111,6 +125,20 @@ fn key_specs(key: KeyUse) -> [raw::RedisModuleCommandKeySpec; 2] {
         KeyUse::ReadOnly { incomplete } => {
             (raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS, incomplete)
         }
+        KeyUse::ReadOnlyAndBehind { word, from } => {
+            let flags = raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS;
+            specs[1].flags = u64::from(flags);
+            specs[1].begin_search_type =
+                raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
+            specs[1].bs.keyword = raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 {
+                keyword: word.as_ptr(),
+                startfrom: from,
+            };
+            specs[1].find_keys_type =
+                raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+            specs[1].fk.range = ONE_KEY;
+            (flags, false)
+        }
     };
     specs[0].flags = u64::from(flags);
     if incomplete {
@@ -119,11 +147,7 @@ fn key_specs(key: KeyUse) -> [raw::RedisModuleCommandKeySpec; 2] {
     specs[0].begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
     specs[0].bs.index.pos = 1;
     specs[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
-    specs[0].fk.range = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 {
-        lastkey: 0,
-        keystep: 1,
-        limit: 0,
-    };
+    specs[0].fk.range = ONE_KEY;
     specs
 }
 
@@ -143,24 +167,34 @@ fn to_raw(
 ) -> raw::RedisModuleCommandArg {
     let mut subargs = null_mut();
     let type_ = match argument.kind {
-        ArgumentKind::Key => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
+        ArgumentKind::Key | ArgumentKind::SecondKey => {
+            raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY
+        }
         ArgumentKind::String => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
         ArgumentKind::Integer => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
+        ArgumentKind::Double => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_DOUBLE,
         ArgumentKind::Token => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
-        ArgumentKind::OneOf(choices) => {
-            let mut list = argument_list(choices, kept);
+        ArgumentKind::OneOf(parts) | ArgumentKind::Block(parts) => {
+            let mut list = argument_list(parts, kept);
             subargs = list.as_mut_ptr();
             // Moving the Vec does not move what it points to.
             kept.push(list);
-            raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF
+            match argument.kind {
+                ArgumentKind::OneOf(_) => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF,
+                _ => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK,
+            }
         }
     };
-    let is_key = matches!(argument.kind, ArgumentKind::Key);
+    let key_spec = match argument.kind {
+        ArgumentKind::Key => 0,
+        ArgumentKind::SecondKey => 1,
+        _ => -1,
+    };
     let optional = if argument.optional { raw::REDISMODULE_CMD_ARG_OPTIONAL } else { 0 };
     raw::RedisModuleCommandArg {
         name: argument.name.as_ptr(),
         type_,
-        key_spec_index: if is_key { 0 } else { -1 },
+        key_spec_index: key_spec,
         token: argument.token.map_or(null::<c_char>(), CStr::as_ptr),
         summary: null(),
         since: null(),

@@ -7,7 +7,7 @@
 
 use std::os::raw::{c_int, c_void};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use redis_module::{Context, ContextFlags, raw};
 
@@ -16,9 +16,6 @@ use super::{guard, log};
 /// The context for work that no client asked for. The main thread's alone.
 static DETACHED: AtomicPtr<raw::RedisModuleCtx> = AtomicPtr::new(null_mut());
 
-/// One-shots and timers that the server still has to call: the code must not be unloaded before.
-static OUTSTANDING: AtomicUsize = AtomicUsize::new(0);
-
 /// To be called at load.
 pub fn start(ctx: &Context) {
     let detached = api!(RedisModule_GetDetachedThreadSafeContext);
@@ -26,7 +23,7 @@ pub fn start(ctx: &Context) {
     DETACHED.store(unsafe { detached(ctx.ctx) }, Ordering::Release);
 }
 
-/// To be called at unload, when nothing is outstanding.
+/// To be called when the module could not be loaded.
 pub fn stop() {
     let detached = DETACHED.swap(null_mut(), Ordering::AcqRel);
     if !detached.is_null() {
@@ -36,10 +33,6 @@ pub fn stop() {
     }
 }
 
-pub fn outstanding() -> usize {
-    OUTSTANDING.load(Ordering::Acquire)
-}
-
 /// What the main thread is to do. The context's database is whatever was selected last.
 pub type Task = fn(&Context);
 
@@ -47,11 +40,9 @@ pub type Task = fn(&Context);
 /// write (see [`run_after`]). From any thread.
 pub fn run_soon(task: Task) {
     let add = api!(RedisModule_EventLoopAddOneShot);
-    OUTSTANDING.fetch_add(1, Ordering::AcqRel);
     // SAFETY: callable from any thread; the callback gets back the function pointer it is given.
     let status = unsafe { add(Some(on_one_shot), task as *mut c_void) };
     if status != raw::REDISMODULE_OK as c_int {
-        OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
         log::warning("the server refused to schedule work on its main thread");
     }
 }
@@ -62,7 +53,6 @@ unsafe extern "C" fn on_one_shot(task: *mut c_void) {
         let task = unsafe { std::mem::transmute::<*mut c_void, Task>(task) };
         task(&Context::new(DETACHED.load(Ordering::Acquire)));
     });
-    OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
 }
 
 /// Has the main thread run `task` after that time, 0 for this very turn of its loop; never inside a
@@ -75,7 +65,6 @@ unsafe extern "C" fn on_one_shot(task: *mut c_void) {
 pub fn run_after(milliseconds: i64, task: Task) {
     let create = api!(RedisModule_CreateTimer);
     let detached = DETACHED.load(Ordering::Acquire);
-    OUTSTANDING.fetch_add(1, Ordering::AcqRel);
     // SAFETY: on the main thread, with our own context; the callback gets back the function pointer.
     unsafe { create(detached, milliseconds, Some(on_timer), task as *mut c_void) };
 }
@@ -83,8 +72,8 @@ pub fn run_after(milliseconds: i64, task: Task) {
 /// A timer that may still be stopped.
 pub struct TimerId(raw::RedisModuleTimerID);
 
-/// Has the server call back after that time, with what it is given. The callback is to say
-/// [`timer_fired`], and must not stop its own timer: the server frees it afterwards.
+/// Has the server call back after that time, with what it is given. The callback must not stop its
+/// own timer: the server frees it afterwards.
 pub fn start_timer(
     milliseconds: i64,
     callback: extern "C" fn(*mut raw::RedisModuleCtx, *mut c_void),
@@ -92,13 +81,8 @@ pub fn start_timer(
 ) -> TimerId {
     let create = api!(RedisModule_CreateTimer);
     let detached = DETACHED.load(Ordering::Acquire);
-    OUTSTANDING.fetch_add(1, Ordering::AcqRel);
     // SAFETY: on the main thread, with our own context; the data is only handed back.
     TimerId(unsafe { create(detached, milliseconds, Some(callback), data) })
-}
-
-pub fn timer_fired() {
-    OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
 }
 
 /// Stops a timer that has not fired.
@@ -106,10 +90,7 @@ pub fn stop_timer(timer: &TimerId) {
     let stop = api!(RedisModule_StopTimer);
     let detached = DETACHED.load(Ordering::Acquire);
     // SAFETY: on the main thread, with our own context; an unknown timer is refused by the call.
-    let status = unsafe { stop(detached, timer.0, null_mut()) };
-    if status == raw::REDISMODULE_OK as c_int {
-        OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
-    }
+    unsafe { stop(detached, timer.0, null_mut()) };
 }
 
 unsafe extern "C" fn on_timer(ctx: *mut raw::RedisModuleCtx, task: *mut c_void) {
@@ -118,7 +99,6 @@ unsafe extern "C" fn on_timer(ctx: *mut raw::RedisModuleCtx, task: *mut c_void) 
         let task = unsafe { std::mem::transmute::<*mut c_void, Task>(task) };
         task(&Context::new(ctx));
     });
-    OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
 }
 
 /// Whether a write now would harm: while writes are paused a replicated call aborts the server,

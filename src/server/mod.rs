@@ -3,6 +3,7 @@
 //! module API offers safe to call. Everything here is to be called on the main thread unless it
 //! says otherwise.
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::raw;
@@ -20,11 +21,13 @@ macro_rules! api {
 pub mod blocked;
 pub mod command_info;
 pub mod events;
+pub mod gallery_type;
 pub mod info;
 pub mod keyspace;
 pub mod library;
 pub mod log;
 pub mod main_thread;
+pub mod memory;
 pub mod payload;
 pub mod reply;
 pub mod request;
@@ -45,15 +48,25 @@ pub fn check_api() -> Result<(), &'static str> {
         };
     }
     require! {
+        RedisModule_ACLCheckCommandPermissions
         RedisModule_ACLCheckKeyPermissions
         RedisModule_AvoidReplicaTraffic
         RedisModule_EventLoopAddOneShot
         RedisModule_GetDetachedThreadSafeContext
         RedisModule_GetUsedMemoryRatio
+        RedisModule_KeyAtPosWithFlags
         RedisModule_RedactClientCommandArgument
         RedisModule_SetCommandInfo
     }
     Ok(())
+}
+
+/// Panics are told on the standard error, without a backtrace: looking up its names in files ends in what
+/// `files::real_path` avoids, so that under RUST_BACKTRACE a panic that is caught would kill the server yet.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let _ = writeln!(std::io::stderr(), "redis-image: {panic}");
+    }));
 }
 
 /// Runs what the server calls: a panic that reached it would abort it.

@@ -6,7 +6,7 @@ use std::os::raw::{c_char, c_long};
 use redis_module::{Context, ContextFlags, raw};
 
 use crate::error::Error;
-use crate::reply::{Meta, Model, Reply};
+use crate::reply::{Meta, Model, Reply, Tree};
 
 pub fn send(ctx: &Context, reply: &Reply) {
     match reply {
@@ -23,6 +23,11 @@ pub fn send(ctx: &Context, reply: &Reply) {
             raw::reply_with_array(ctx.ctx, models.len() as c_long);
             models.iter().for_each(|model| send_model(ctx, model));
         }
+        Reply::Tree(tree) => send_tree(ctx, tree),
+        Reply::Reloaded(fates) => {
+            raw::reply_with_map(ctx.ctx, fates.len() as c_long);
+            fates.iter().for_each(|(name, fate)| pair(ctx, name, &fate.describe()));
+        }
         Reply::Error(error) => send_error(ctx, error),
     }
 }
@@ -34,13 +39,41 @@ fn send_meta(ctx: &Context, meta: &Meta) {
     pair(ctx, "model", &meta.model);
     pair(ctx, "version", &meta.version);
     bulk(ctx, b"milliseconds");
-    if ctx.get_flags().contains(ContextFlags::FLAGS_RESP3) {
-        raw::reply_with_double(ctx.ctx, meta.milliseconds);
-    } else {
-        // RESP2 has no numbers with a fraction, and the server would write 17 digits.
-        bulk(ctx, format!("{:.3}", meta.milliseconds).as_bytes());
-    }
+    decimal(ctx, meta.milliseconds, 3);
     pair(ctx, "result", &meta.result);
+}
+
+fn send_tree(ctx: &Context, tree: &Tree) {
+    match tree {
+        Tree::Text(text) => bulk(ctx, text),
+        Tree::Number(number) => {
+            raw::reply_with_long_long(ctx.ctx, *number);
+        }
+        Tree::Decimal(number) => decimal(ctx, (number * 1e4).round() / 1e4, 4),
+        Tree::Nil => {
+            raw::reply_with_null(ctx.ctx);
+        }
+        Tree::List(items) => {
+            raw::reply_with_array(ctx.ctx, items.len() as c_long);
+            items.iter().for_each(|item| send_tree(ctx, item));
+        }
+        Tree::Map(entries) => {
+            raw::reply_with_map(ctx.ctx, entries.len() as c_long);
+            for (name, value) in entries {
+                bulk(ctx, name.as_bytes());
+                send_tree(ctx, value);
+            }
+        }
+    }
+}
+
+/// RESP2 has no numbers with a fraction, and the server would write 17 digits.
+fn decimal(ctx: &Context, number: f64, decimals: usize) {
+    if ctx.get_flags().contains(ContextFlags::FLAGS_RESP3) {
+        raw::reply_with_double(ctx.ctx, number);
+    } else {
+        bulk(ctx, format!("{number:.decimals$}").as_bytes());
+    }
 }
 
 fn send_model(ctx: &Context, model: &Model) {

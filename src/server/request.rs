@@ -1,10 +1,11 @@
 //! What a command may ask about its caller.
 
+use std::ffi::CStr;
 use std::os::raw::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::{
-    AclPermissions, Context, ContextFlags, RedisError, RedisResult, RedisString, RedisValue,
+    AclPermissions, Context, ContextFlags, RedisError, RedisResult, RedisString, RedisValue, raw,
 };
 
 use super::{log, reply};
@@ -30,6 +31,14 @@ pub fn redact(ctx: &Context, position: usize) {
     let redact = api!(RedisModule_RedactClientCommandArgument);
     // SAFETY: the context of a running command; a position out of range is refused by the call.
     unsafe { redact(ctx.ctx, position as c_int) };
+}
+
+/// While the server asks a command for its keys: this argument is one, and only read.
+pub fn reads_key_at(ctx: &Context, position: usize) {
+    let key_at = api!(RedisModule_KeyAtPosWithFlags);
+    let flags = raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS;
+    // SAFETY: the context of a command that is asked for its keys; any other is ignored by the call.
+    unsafe { key_at(ctx.ctx, position as c_int, flags as c_int) };
 }
 
 /// The number of the client's database.
@@ -72,4 +81,23 @@ pub fn current_user(ctx: &Context) -> Result<RedisString, Error> {
 pub fn may_use_key(ctx: &Context, user: &RedisString, key: &RedisString) -> bool {
     let permissions = AclPermissions::ACCESS | AclPermissions::INSERT | AclPermissions::UPDATE;
     ctx.acl_check_key_permission(user, key, &permissions).is_ok()
+}
+
+/// Whether the user who runs the context's command may run that one, too.
+pub fn may_run(ctx: &Context, command: &CStr) -> bool {
+    let Ok(user) = current_user(ctx) else { return false };
+    let command = RedisString::create_from_slice(std::ptr::null_mut(), command.to_bytes());
+    let find = api!(RedisModule_GetModuleUserFromUserName);
+    let check = api!(RedisModule_ACLCheckCommandPermissions);
+    let free = api!(RedisModule_FreeModuleUser);
+    // SAFETY: on the main thread, with live strings; the user, null if there is none, is freed once.
+    unsafe {
+        let user = find(user.inner);
+        if user.is_null() {
+            return false;
+        }
+        let status = check(user, [command.inner].as_mut_ptr(), 1);
+        free(user);
+        status == raw::REDISMODULE_OK as c_int
+    }
 }

@@ -77,6 +77,12 @@ impl Cluster {
         }
     }
 
+    /// The place in `nodes` of the master that was given `slot`; for a cluster without replicas.
+    pub fn owner(&self, slot: i64) -> usize {
+        let masters = self.nodes.len();
+        (0..masters).find(|i| (SLOTS * (i + 1) / masters) as i64 > slot).expect("an owner")
+    }
+
     pub fn on(&self, port: u16) -> &Server {
         self.nodes.iter().find(|server| server.port == port).expect("a node of ours")
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Task, TaskKind};
+use super::{Body, Outcome, Task, TaskKind};
 use crate::recognition::decode::{Detail, Photo};
 use crate::recognition::engine::Output;
 use crate::recognition::error::{LoadError, RecognitionError};
@@ -130,7 +130,7 @@ impl Classify {
 }
 
 impl Task for Classify {
-    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError> {
+    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<Outcome, RecognitionError> {
         let scores = self.scores(self.network.run(photo, scratch)?)?;
         let classification = Classification {
             task: Classify::NAME,
@@ -141,7 +141,7 @@ impl Task for Classify {
             width: photo.full_width,
             height: photo.full_height,
         };
-        json::text(&classification)
+        Outcome::of(&classification)
     }
 
     fn detail(&self) -> Detail {

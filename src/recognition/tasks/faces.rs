@@ -3,8 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Task, TaskKind};
+use super::{Body, Outcome, Task, TaskKind};
 use crate::recognition::decode::Photo;
+use crate::recognition::embedding::{
+    self, Embedded, GalleryManifest, GalleryRules, LANDMARKS, Pose, Quality, check_dimensions,
+};
 use crate::recognition::engine::Output;
 use crate::recognition::error::{LoadError, RecognitionError};
 use crate::recognition::geometry::{
@@ -15,8 +18,6 @@ use crate::recognition::manifest::{Graph, check_shares};
 use crate::recognition::network::{Loading, Network};
 use crate::recognition::prepare::Scratch;
 
-/// Right eye, left eye, nose, right and left corner of the mouth: right is the person's.
-const LANDMARKS: usize = 5;
 /// Pixels of a cell of each of the detector's grids, in the order of its outputs.
 const STRIDES: [u32; 3] = [8, 16, 32];
 /// Its outputs for a grid, in their order: class score, objectness, box, landmarks.
@@ -27,6 +28,9 @@ const NUMBERS: [usize; 4] = [1, 1, 4, 2 * LANDMARKS];
 pub struct FacesManifest {
     graph: Graphs,
     output: OutputRules,
+    /// No result depends on it.
+    #[serde(skip_serializing)]
+    gallery: Option<GalleryManifest>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -63,6 +67,8 @@ pub struct Faces {
     detector: Network,
     /// None if no embeddings are wanted.
     embedder: Option<Network>,
+    /// What the manifest says that an embedding has.
+    dimensions: Option<usize>,
     rules: OutputRules,
 }
 
@@ -71,13 +77,28 @@ impl Body for FacesManifest {
         vec![&self.graph.detect, &self.graph.embed]
     }
 
+    fn gallery(&self) -> Result<GalleryRules, LoadError> {
+        if !self.output.embedding {
+            return Err(LoadError("its model.toml says `embedding = false`".to_owned()));
+        }
+        let template = &self.output.template;
+        match &self.gallery {
+            Some(gallery) => gallery.rules(&(Faces::NAME, ALIGNMENT, &self.graph.embed, template)),
+            None => Err(LoadError("its model.toml has no [gallery]".to_owned())),
+        }
+    }
+
     fn check(&self, _labels: &[String]) -> Result<(), LoadError> {
+        self.gallery.as_ref().map_or(Ok(()), GalleryManifest::check)?;
         check_shares(&[
             ("score-threshold", self.output.score_threshold),
             ("iou-threshold", self.output.iou_threshold),
         ])
     }
 }
+
+/// Raised whenever the same landmarks lead to another embedding.
+const ALIGNMENT: u32 = 1;
 
 impl TaskKind for Faces {
     const NAME: &'static str = "faces";
@@ -94,27 +115,28 @@ impl TaskKind for Faces {
             false => None,
         };
         let detector = loading.network(&manifest.graph.detect)?;
-        Ok(Box::new(Faces { detector, embedder, rules: manifest.output.clone() }))
+        let dimensions = manifest.gallery.as_ref().map(|gallery| gallery.dimensions);
+        Ok(Box::new(Faces { detector, embedder, dimensions, rules: manifest.output.clone() }))
     }
 }
 
 #[derive(Serialize)]
-struct Detections {
+struct Detections<'a> {
     task: &'static str,
-    faces: Vec<Face>,
+    faces: Vec<Face<'a>>,
     width: u32,
     height: u32,
 }
 
 #[derive(Serialize)]
-struct Face {
+struct Face<'a> {
     #[serde(serialize_with = "json::score")]
     score: f32,
     #[serde(rename = "box")]
     place: Rect,
     landmarks: [Point; LANDMARKS],
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "json::embedding")]
-    embedding: Vec<f32>,
+    #[serde(skip_serializing_if = "<[f32]>::is_empty", serialize_with = "json::embedding")]
+    embedding: &'a [f32],
 }
 
 /// A face in pixels of the photo.
@@ -125,29 +147,38 @@ struct Detection {
 }
 
 impl Task for Faces {
-    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError> {
-        let mut faces = Vec::new();
-        for Detection { score, place, landmarks } in self.detect(photo, scratch)? {
-            faces.push(Face {
-                score: score as f32,
-                place: place.clipped(photo.width, photo.height),
-                landmarks,
-                embedding: self.embed(photo, &landmarks, scratch)?,
-            });
-        }
-        json::text(&Detections {
+    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<Outcome, RecognitionError> {
+        let detections = self.detect(photo, scratch)?;
+        let embeddings: Vec<Embedded> = match &self.embedder {
+            Some(embedder) => detections
+                .iter()
+                .map(|detection| self.embedded(embedder, detection, photo, scratch))
+                .collect::<Result<_, _>>()?,
+            None => Vec::new(),
+        };
+        let faces = detections.iter().enumerate().map(|(index, detection)| Face {
+            score: detection.score as f32,
+            place: detection.place.clipped(photo.width, photo.height),
+            landmarks: detection.landmarks,
+            embedding: embeddings.get(index).map_or(&[], |embedded| &embedded.values),
+        });
+        let json = json::text(&Detections {
             task: Faces::NAME,
-            faces,
+            faces: faces.collect(),
             width: photo.width,
             height: photo.height,
-        })
+        })?;
+        Ok(Outcome { json, embeddings })
     }
 
     fn try_out(&self, scratch: &mut Scratch) -> Result<(), RecognitionError> {
         let grey = Photo::new(112, 112, vec![127; 112 * 112 * 3]);
         self.detect(&grey, scratch)?;
+        let Some(embedder) = &self.embedder else { return Ok(()) };
         let landmarks = self.rules.template.map(|[x, y]| Point { x, y });
-        self.embed(&grey, &landmarks, scratch).map(drop)
+        let place = Rect { left: 0.0, top: 0.0, right: 112.0, bottom: 112.0 };
+        let face = Detection { score: 1.0, place, landmarks };
+        self.embedded(embedder, &face, &grey, scratch).map(drop)
     }
 }
 
@@ -216,24 +247,52 @@ impl Faces {
         Ok(candidates)
     }
 
-    /// The embedding of the face with these landmarks, of unit length. Fitted from the photo to the
-    /// template and then inverted: the other way costs .08 of the cosine.
-    fn embed(
+    /// A face with its embedding, of unit length, and its quality.
+    fn embedded(
         &self,
+        embedder: &Network,
+        detection: &Detection,
         photo: &Photo,
-        landmarks: &[Point; LANDMARKS],
         scratch: &mut Scratch,
-    ) -> Result<Vec<f32>, RecognitionError> {
-        let Some(embedder) = &self.embedder else { return Ok(Vec::new()) };
+    ) -> Result<Embedded, RecognitionError> {
+        let Detection { score, place, landmarks } = *detection;
+        let aligned = self.aligned(embedder, &landmarks, photo)?;
+        let values = embedder.embedding(&aligned, scratch)?;
+        check_dimensions(values.len(), self.dimensions)?;
+        let quality = Pose::of(&landmarks).map(|pose| Quality {
+            size: place.width().min(place.height()),
+            sharpness: embedding::sharpness(&grey(&aligned), aligned.width as usize),
+            pose,
+        });
+        let place = place.clipped(photo.width, photo.height);
+        let face = embedding::Face { score: score as f32, place, landmarks, quality };
+        Ok(Embedded { face: Some(face), values })
+    }
+
+    /// The face with these landmarks, as the embedder takes it. Fitted from the photo to the template
+    /// and then inverted: the other way costs .08 of the cosine.
+    fn aligned(
+        &self,
+        embedder: &Network,
+        landmarks: &[Point; LANDMARKS],
+        photo: &Photo,
+    ) -> Result<Photo, RecognitionError> {
         let template = self.rules.template.map(|[x, y]| Point { x, y });
         let similarity = Similarity::fit(landmarks, &template).ok_or_else(|| {
             RecognitionError::Failed("the landmarks of a face are all the same point".to_owned())
         })?;
         let to_photo = similarity.inverse();
         let (width, height) = (embedder.input.width, embedder.input.height);
-        let aligned = sample_at_pixels(photo, width, height, Outside::Plain([0; 3]), |point| {
+        Ok(sample_at_pixels(photo, width, height, Outside::Plain([0; 3]), |point| {
             to_photo.apply(point)
-        });
-        embedder.embedding(&aligned, scratch)
+        }))
     }
+}
+
+/// Luma of each pixel (ITU-R BT.601).
+fn grey(photo: &Photo) -> Vec<f32> {
+    let luma = |[red, green, blue]: &[u8; 3]| {
+        0.299 * f32::from(*red) + 0.587 * f32::from(*green) + 0.114 * f32::from(*blue)
+    };
+    photo.rgb.as_chunks::<3>().0.iter().map(luma).collect()
 }

@@ -14,9 +14,11 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::decode::{Detail, Ground, Photo};
+use super::embedding::{Embedded, GalleryRules};
 use super::engine::Engines;
 use super::error::{LoadError, RecognitionError};
 use super::folder::{Folder, hex};
+use super::json;
 use super::manifest::{Graph, Manifest};
 use super::network::Loading;
 use super::prepare::Scratch;
@@ -52,6 +54,11 @@ trait Body: DeserializeOwned + Serialize + Send + Sync {
         None
     }
 
+    /// What galleries need to know; an error says why the model cannot serve them.
+    fn gallery(&self) -> Result<GalleryRules, LoadError> {
+        Err(LoadError("its task gives no embeddings".to_owned()))
+    }
+
     /// What no loading is needed to refuse.
     fn check(&self, _labels: &[String]) -> Result<(), LoadError> {
         Ok(())
@@ -60,8 +67,7 @@ trait Body: DeserializeOwned + Serialize + Send + Sync {
 
 /// A task with its graphs loaded.
 pub trait Task: Send + Sync {
-    /// The JSON text of the photo's result (DESIGN: fixed key order, no spaces, never NaN).
-    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError>;
+    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<Outcome, RecognitionError>;
 
     /// How much of a photo's detail it uses. A photo may come decoded at a reduced size that keeps
     /// this; what a result says is about the photo in full.
@@ -82,6 +88,21 @@ pub trait Task: Send + Sync {
     }
 }
 
+/// What a task finds in a photo.
+pub struct Outcome {
+    /// The result's JSON text (DESIGN: fixed key order, no spaces, never NaN).
+    pub json: String,
+    /// The same embeddings as in the text, in its order.
+    pub embeddings: Vec<Embedded>,
+}
+
+impl Outcome {
+    /// Of a task that gives no embeddings.
+    pub fn of(result: &impl Serialize) -> Result<Outcome, RecognitionError> {
+        Ok(Outcome { json: json::text(result)?, embeddings: Vec::new() })
+    }
+}
+
 /// A model's folder, read: everything but its weights.
 pub struct Opened {
     pub task: &'static str,
@@ -90,6 +111,8 @@ pub struct Opened {
     pub files: Vec<String>,
     /// Only when it is first used, not at start.
     pub lazy: bool,
+    /// What galleries need to know, or why there can be none.
+    pub gallery: Result<GalleryRules, LoadError>,
     load: LoadGraphs,
 }
 
@@ -133,6 +156,7 @@ fn open_as<Kind: TaskKind>(folder: &Folder, manifest: Manifest) -> Result<Opened
         version: version(Kind::NAME, Kind::REVISION, &body, &labels)?,
         files: body.graphs().iter().map(|graph| graph.file.clone()).collect(),
         lazy,
+        gallery: body.gallery(),
         load: Box::new(move |loading| Kind::load(&body, &labels, loading)),
     })
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Task, TaskKind};
+use super::{Body, Outcome, Task, TaskKind};
 use crate::recognition::decode::{Detail, Photo};
 use crate::recognition::engine::Output;
 use crate::recognition::error::{LoadError, RecognitionError};
@@ -139,7 +139,7 @@ struct Candidate {
 }
 
 impl Task for Objects {
-    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError> {
+    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<Outcome, RecognitionError> {
         let (outputs, placement) = self.network.run_placed(photo, scratch)?;
         let candidates = self.candidates(outputs)?;
         let mut found = self.best_of_each_label(candidates);
@@ -153,7 +153,7 @@ impl Task for Objects {
                 .rect_in_photo(candidate.place)
                 .clipped(photo.full_width, photo.full_height),
         });
-        json::text(&Detections {
+        Outcome::of(&Detections {
             task: Objects::NAME,
             objects: objects.collect(),
             width: photo.full_width,

@@ -1,6 +1,7 @@
 //! `redis-image status`: every node, what it has and does, and what is wrong.
 
 mod discover;
+mod galleries;
 mod judge;
 mod node;
 mod tables;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::connect::{self, Address, Connection};
 use crate::error::Error;
 use crate::output::print;
+use galleries::Shown;
 use judge::{Judgement, judge};
 use node::Node;
 
@@ -31,6 +33,10 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
 
+    /// A gallery that is to hold what the first one named holds; several times
+    #[arg(long, value_name = "KEY")]
+    gallery: Vec<String>,
+
     #[command(flatten)]
     connection: connect::Options,
 }
@@ -39,13 +45,15 @@ const HELP: &str = "\
 Examples:
   redis-image status --url redis://cache:6379
   redis-image status --cluster node1:6379,node2:6379 --watch 5
+  redis-image status --gallery '{north}:people' --gallery '{south}:people'
   redis-image status --output json | jq -r '.problems[]'
 
 Of one server also its master and all replicas are shown; of a cluster every node. Wrong is: a node that does not \
 answer, is loading, or has not loaded the module; a replica without its master; a cluster that does not serve all \
-slots; a model that is missing on a node or has another version there; a default model that differs or has failed.
+slots; a model that is missing on a node or has another version there; a default model that differs or has failed; a \
+gallery that holds other embeddings than the first one.
 
-What an ACL user must be allowed: +info +role +image.models +config|get, in a cluster +cluster|shards +cluster|info.
+What an ACL user must be allowed: +info +role +image.models +config|get, in a cluster +cluster|shards +cluster|info, for galleries +image.gallery +image.subjects.
 
 Exit status: 0 all is well, 1 something is wrong, 2 could not work at all.";
 
@@ -58,6 +66,8 @@ enum Output {
 #[derive(Serialize)]
 struct Status {
     nodes: Vec<Node>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    galleries: Vec<Shown>,
     #[serde(flatten)]
     judgement: Judgement,
 }
@@ -68,7 +78,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let connection = Connection::open(&options).await?;
     let mut known = connection.masters();
     loop {
-        let status = look(&connection, &mut known).await;
+        let status = look(&connection, &mut known, &arguments.gallery).await;
         show(&status, &arguments.output, arguments.watch.is_some())?;
         match arguments.watch {
             None => return Ok(ExitCode::from(u8::from(!status.judgement.problems.is_empty()))),
@@ -78,7 +88,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
 }
 
 /// `known` are the nodes of the last look: one that has gone is still asked, as it may be why the others can't be had.
-async fn look(connection: &Connection, known: &mut Vec<Address>) -> Status {
+async fn look(connection: &Connection, known: &mut Vec<Address>, keys: &[String]) -> Status {
     let listed = connection.nodes().await;
     if let Ok(nodes) = &listed {
         *known = nodes.iter().map(|node| node.address.clone()).collect();
@@ -90,7 +100,8 @@ async fn look(connection: &Connection, known: &mut Vec<Address>) -> Status {
     if let Err(error) = listed {
         judgement.problems.push(format!("the nodes cannot be listed: {error}"));
     }
-    Status { nodes, judgement }
+    let galleries = galleries::look(connection, keys, &mut judgement).await;
+    Status { nodes, galleries, judgement }
 }
 
 fn show(status: &Status, output: &Output, again: bool) -> Result<(), Error> {
@@ -103,7 +114,8 @@ fn show(status: &Status, output: &Output, again: bool) -> Result<(), Error> {
             // From one look to the next: a clear screen, or an empty line.
             let head = if again && is_terminal { "\x1b[H\x1b[2J" } else { "" };
             let tail = if again && !is_terminal { "\n" } else { "" };
-            let table = tables::render(&status.nodes, &status.judgement, is_terminal);
+            let galleries = galleries::render(&status.galleries);
+            let table = tables::render(&status.nodes, &galleries, &status.judgement, is_terminal);
             print(&format!("{head}{}{tail}", table.trim_end()))
         }
     }

@@ -7,13 +7,13 @@ use super::node::{Model, Module, Node, Role};
 use crate::commands::table::{Table, bytes, or_dash, percent};
 use crate::error::printable;
 
-pub fn render(nodes: &[Node], judgement: &Judgement, in_colour: bool) -> String {
+pub fn render(nodes: &[Node], galleries: &Table, judgement: &Judgement, in_colour: bool) -> String {
     let mut parts = vec![node_table(nodes).to_string()];
     parts.extend(
-        [model_table(nodes), time_table(nodes)]
-            .iter()
+        [&model_table(nodes), &time_table(nodes), galleries]
+            .into_iter()
             .filter(|t| !t.is_empty())
-            .map(Table::to_string),
+            .map(|table| table.to_string()),
     );
     let mut verdict = String::new();
     for (mark, colour, lines) in

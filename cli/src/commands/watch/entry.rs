@@ -5,6 +5,7 @@ use crate::connect::text;
 use crate::error::Error;
 use crate::recognizer::Recognized;
 use redis::{Cmd, Value, cmd};
+use serde_json::Value as Json;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
@@ -13,6 +14,14 @@ pub struct Frame {
     pub image: Option<Vec<u8>>,
     pub camera: Option<Vec<u8>>,
     pub wishes: Wishes,
+}
+
+/// What was found in a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub recognized: Recognized,
+    /// Who of the gallery is in it, if a gallery was asked.
+    pub people: Option<Json>,
 }
 
 /// Of a reply to `XREADGROUP` on one stream: `[[stream, [entry…]]]`, a map in RESP3, nil if nothing came.
@@ -76,7 +85,7 @@ impl Frame {
         maxlen: u64,
         digest: Option<&str>,
         key: Option<&[u8]>,
-        outcome: &Result<Recognized, Error>,
+        outcome: &Result<Answer, Error>,
     ) -> Cmd {
         let mut command = cmd("XADD").arg(results).take();
         if maxlen > 0 {
@@ -96,9 +105,12 @@ impl Frame {
             command.arg("model").arg(model);
         }
         match outcome {
-            Ok(found) => {
-                command.arg("source").arg(found.source.name());
-                command.arg("result").arg(&found.result);
+            Ok(Answer { recognized, people }) => {
+                command.arg("source").arg(recognized.source.name());
+                command.arg("result").arg(&recognized.result);
+                if let Some(people) = people {
+                    command.arg("people").arg(people.to_string());
+                }
             }
             Err(error) => {
                 command.arg("error").arg(error.to_string());

@@ -26,14 +26,17 @@ those that lie there at the start as well. Standard output gets a line of JSON f
 
 A stream: each entry is a frame with the field `image` (the file's bytes) and, if need be,
 `camera`, `key` (where the result is stored), `model`. For each the stream of results gets an
-entry with `id` (the frame's), `camera`, `sha256`, `key`, and `source` and `result`, or `error`.
-Only then the frame is acknowledged: whatever is killed, no frame is lost. One may be told twice;
-its id tells. Several consumers of one group share the work, and take over what one of them left.
+entry with `id` (the frame's), `camera`, `sha256`, `key`, and `source` and `result` (with
+--gallery also `people`: who is in it), or `error`. Only then the frame is acknowledged: whatever
+is killed, no frame is lost. One may be told twice; its id tells. Several consumers of one group
+share the work, and take over what one of them left.
 
 Examples:
   redis-image watch /srv/camera
   redis-image watch /mnt/nfs/camera --poll 5 --model objects --cluster node1:6379,node2:6379
   redis-image watch --stream frames --group recognition --consumer host1 --results found
+  redis-image watch --stream '{north}:frames' --group g --consumer c --results '{north}:found' --model faces \
+      --gallery '{north}:people'
   redis-cli -x XADD frames '*' camera door image < still.jpg
 
 What an ACL user must be allowed, for a stream besides what `recognize` needs:

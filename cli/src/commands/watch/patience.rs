@@ -2,8 +2,10 @@
 
 use crate::connect::{Connection, is_temporary};
 use crate::error::Error;
+use crate::gallery::{self, Gallery};
 use crate::recognizer::{Recognized, Recognizer};
 use crate::stop::Stop;
+use serde_json::Value as Json;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,6 +51,20 @@ impl Patient {
             match self.recognizer.recognize(payload, key, model).await {
                 Ok(recognized) => return Ok(recognized),
                 Err(error) if is_passing(&error, wishes) => {
+                    self.pause(&error).await.map_err(|_| Unanswered::Stopped)?;
+                }
+                Err(error) => return Err(Unanswered::Refused(error)),
+            }
+        }
+    }
+
+    /// Who of the gallery is in a result.
+    pub async fn identify(&self, gallery: &str, result: &str) -> Result<Json, Unanswered> {
+        let gallery = Gallery::new(self.connection(), gallery);
+        loop {
+            match gallery.identify(result, &gallery::Wishes::default()).await {
+                Ok(people) => return Ok(people),
+                Err(error) if is_passing(&error, &Wishes::default()) => {
                     self.pause(&error).await.map_err(|_| Unanswered::Stopped)?;
                 }
                 Err(error) => return Err(Unanswered::Refused(error)),

@@ -5,7 +5,7 @@
 //! (a reply may have been lost that the server holds for delivered), that of others by `XAUTOCLAIM`. A frame that is in
 //! work here is not begun a second time.
 
-use super::entry::{Frame, frames_claimed, frames_read};
+use super::entry::{Answer, Frame, frames_claimed, frames_read};
 use super::patience::{Patient, Stopped, Unanswered};
 use crate::connect::is_temporary;
 use crate::digest;
@@ -55,6 +55,10 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     claim_after: u64,
 
+    /// The gallery whose subjects are looked for in each frame; the model must be the gallery's
+    #[arg(long, value_name = "KEY", requires = "stream")]
+    gallery: Option<String>,
+
     /// A group that is created begins with the frames to come
     #[arg(long)]
     from_now: bool,
@@ -65,6 +69,7 @@ pub struct Names {
     group: String,
     consumer: String,
     results: String,
+    gallery: Option<String>,
     maxlen: u64,
 }
 
@@ -76,6 +81,7 @@ impl Options {
             group: self.group.clone()?,
             consumer: self.consumer.clone()?,
             results: self.results.clone()?,
+            gallery: self.gallery.clone(),
             maxlen: self.maxlen,
         })
     }
@@ -238,13 +244,10 @@ async fn answer(recognizer: &Patient, names: &Names, frame: Frame) -> Result<boo
     let digest = frame.image.as_deref().map(digest::of);
     let usual_key = digest.as_deref().map(|digest| recognizer.key_of(digest));
     let key = frame.wishes.key.clone().or(usual_key);
-    let outcome = match &frame.image {
-        Some(image) => match recognizer.recognize(image, &frame.wishes).await {
-            Ok(recognized) => Ok(recognized),
-            Err(Unanswered::Refused(error)) => Err(error),
-            Err(Unanswered::Stopped) => return Ok(false),
-        },
-        None => Err(Error::usage("the entry has no field `image`, or was deleted too early")),
+    let outcome = match recognized(recognizer, names, &frame).await {
+        Ok(answer) => Ok(answer),
+        Err(Unanswered::Refused(error)) => Err(error),
+        Err(Unanswered::Stopped) => return Ok(false),
     };
     let told =
         frame.told(&names.results, names.maxlen, digest.as_deref(), key.as_deref(), &outcome);
@@ -256,6 +259,24 @@ async fn answer(recognizer: &Patient, names: &Names, frame: Frame) -> Result<boo
         }
     }
     Ok(outcome.is_ok())
+}
+
+/// What is in a frame, and who of the gallery if one is named.
+async fn recognized(
+    recognizer: &Patient,
+    names: &Names,
+    frame: &Frame,
+) -> Result<Answer, Unanswered> {
+    let Some(image) = &frame.image else {
+        let sentence = "the entry has no field `image`, or was deleted too early";
+        return Err(Unanswered::Refused(Error::usage(sentence)));
+    };
+    let recognized = recognizer.recognize(image, &frame.wishes).await?;
+    let people = match &names.gallery {
+        Some(gallery) => Some(recognizer.identify(gallery, &recognized.result).await?),
+        None => None,
+    };
+    Ok(Answer { recognized, people })
 }
 
 /// The outer error is one that nobody but the user can put right.

@@ -13,16 +13,17 @@ mod edges;
 mod gray;
 mod linear;
 mod matrix;
+mod threshold;
 
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Task, TaskKind};
+use super::{Body, Outcome, Task, TaskKind};
 use crate::recognition::decode::Photo;
 use crate::recognition::error::{LoadError, RecognitionError};
-use crate::recognition::json::{self, coordinate};
+use crate::recognition::json::coordinate;
 use crate::recognition::manifest::Graph;
 use crate::recognition::network::Loading;
 use crate::recognition::prepare::Scratch;
@@ -82,7 +83,7 @@ impl Body for BarcodesManifest {
 
 impl TaskKind for Barcodes {
     const NAME: &'static str = "barcodes";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     type Manifest = BarcodesManifest;
 
     fn load(
@@ -95,7 +96,7 @@ impl TaskKind for Barcodes {
 }
 
 impl Task for Barcodes {
-    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError> {
+    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<Outcome, RecognitionError> {
         let start = std::time::Instant::now();
         let codes = read(photo, &self.formats);
         scratch.inference += start.elapsed();
@@ -105,7 +106,7 @@ impl Task for Barcodes {
             width: photo.full_width,
             height: photo.full_height,
         };
-        json::text(&found)
+        Outcome::of(&found)
     }
 }
 

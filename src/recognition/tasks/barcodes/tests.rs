@@ -81,7 +81,7 @@ fn book() -> Photo {
 
 fn result(photo: &Photo, formats: &[Format]) -> Value {
     let task = Barcodes { formats: formats.to_vec() };
-    serde_json::from_str(&task.recognize(photo, &mut Scratch::default()).unwrap()).unwrap()
+    serde_json::from_str(&task.recognize(photo, &mut Scratch::default()).unwrap().json).unwrap()
 }
 
 fn texts(photo: &Photo) -> Vec<String> {
@@ -102,12 +102,12 @@ fn an_isbn_is_told_at_every_angle() {
 #[test]
 fn the_result_has_the_designs_shape() {
     let task = Barcodes { formats: ALL.to_vec() };
-    let json = task.recognize(&book(), &mut Scratch::default()).unwrap();
+    let json = task.recognize(&book(), &mut Scratch::default()).unwrap().json;
     let start =
         r#"{"task":"barcodes","barcodes":[{"format":"EAN-13","text":"9780140013993","corners":[["#;
     assert!(json.starts_with(start), "{json}");
     assert!(json.ends_with(r#"]],"isbn":"9780140013993"}],"width":400,"height":200}"#), "{json}");
-    let none = task.recognize(&sheet(8, 8), &mut Scratch::default()).unwrap();
+    let none = task.recognize(&sheet(8, 8), &mut Scratch::default()).unwrap().json;
     assert_eq!(none, r#"{"task":"barcodes","barcodes":[],"width":8,"height":8}"#);
 }
 

@@ -17,7 +17,7 @@ mod tests_shared;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Task, TaskKind};
+use super::{Body, Outcome, Task, TaskKind};
 use crate::recognition::decode::Photo;
 use crate::recognition::error::{LoadError, RecognitionError};
 use crate::recognition::geometry::{Quad, Rect, cut_out};
@@ -215,7 +215,7 @@ struct Character {
 }
 
 impl Task for Plates {
-    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError> {
+    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<Outcome, RecognitionError> {
         let mut plates = match &self.finder {
             None => self.quick(photo, scratch)?,
             Some(finder) => self.thorough(photo, finder, scratch)?,
@@ -223,7 +223,7 @@ impl Task for Plates {
         for plate in &mut plates {
             plate.place = plate.place.clipped(photo.width, photo.height);
         }
-        json::text(&Detections {
+        Outcome::of(&Detections {
             task: Plates::NAME,
             plates,
             width: photo.full_width,

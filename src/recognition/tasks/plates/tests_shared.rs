@@ -44,7 +44,7 @@ pub fn task(setting: &str) -> Option<Box<dyn Task>> {
 pub fn result_of(task: &dyn Task, file: &std::path::Path) -> Value {
     let payload = std::fs::read(file).unwrap();
     let photo = decode(&payload, &DecodeLimits::default(), task.detail()).unwrap();
-    let result = task.recognize(&photo, &mut Scratch::default()).unwrap();
+    let result = task.recognize(&photo, &mut Scratch::default()).unwrap().json;
     serde_json::from_str(&result).unwrap()
 }
 

@@ -14,7 +14,7 @@ mod tests_shared;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Task, TaskKind};
+use super::{Body, Outcome, Task, TaskKind};
 use crate::recognition::decode::{Ground, Photo};
 use crate::recognition::error::{LoadError, RecognitionError};
 use crate::recognition::geometry::{Map, Point, Quad};
@@ -157,12 +157,12 @@ struct Line {
 }
 
 impl Task for Text {
-    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<String, RecognitionError> {
+    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<Outcome, RecognitionError> {
         let lines = match self.rules.setting {
             Setting::Quick => quick::lines(photo, &self.networks, &self.rules, scratch)?,
             Setting::Thorough => thorough::lines(photo, &self.networks, &self.rules, scratch)?,
         };
-        json::text(&Reading { task: Text::NAME, lines, width: photo.width, height: photo.height })
+        Outcome::of(&Reading { task: Text::NAME, lines, width: photo.width, height: photo.height })
     }
 
     fn ground(&self) -> Ground {

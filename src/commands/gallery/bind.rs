@@ -1,0 +1,43 @@
+//! `IMAGE.BIND`: makes an empty gallery, or says which sample ids were given out. It is what an
+//! append-only file begins a gallery with: samples alone would not tell of those that were forgotten.
+
+use redis_module::{Context, RedisError, RedisResult, RedisString};
+
+use crate::commands::options::{Name, Options};
+use crate::error::{Error, Word};
+use crate::galleries;
+use crate::galleries::held::{Held, ServerGallery};
+use crate::gallery::Binding;
+use crate::reply::Reply;
+use crate::server::gallery_type::{self, Found};
+use crate::server::request;
+
+const OPTIONS: [Name; 4] = [Name::Model, Name::Space, Name::Dimensions, Name::Next];
+
+/// `IMAGE.BIND gallery MODEL name SPACE s DIMENSIONS n [NEXT id]`
+pub fn bind(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
+    let [_, key, options @ ..] = arguments.as_slice() else { return Err(RedisError::WrongArity) };
+    request::answer(ctx, || {
+        let options = Options::parse(options, &OPTIONS)?;
+        let (Some(model), Some(space), Some(dimensions)) =
+            (options.model, options.space, options.dimensions)
+        else {
+            let sentence = "MODEL, SPACE and DIMENSIONS are needed";
+            return Err(Error::new(Word::Err, sentence));
+        };
+        let binding = Binding { model, space, dimensions };
+        let create = || Ok(Some(Held::new(ServerGallery::new(binding.clone())?)));
+        let change = |held: &mut Held| -> Result<(), Error> {
+            galleries::check_binding(held.gallery().binding(), &binding)?;
+            held.raise_next_sample(options.next.unwrap_or(0));
+            Ok(())
+        };
+        match gallery_type::change(ctx, key, create, change)? {
+            Found::Gallery(()) => {
+                ctx.replicate_verbatim();
+                Ok(Some(Reply::Status("OK")))
+            }
+            _ => Err(galleries::wrong_type()),
+        }
+    })
+}

@@ -1,0 +1,156 @@
+//! The commands on galleries: their arguments, and what can be answered at once. What goes through
+//! the queue or the search goes on in [`crate::galleries`].
+
+mod bind;
+mod documentation;
+mod enroll;
+mod forget;
+mod identify;
+mod show;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use redis_module::{Context, ContextFlags, RedisString};
+
+pub use bind::bind;
+pub use documentation::DOCUMENTATION;
+pub use enroll::enroll;
+pub use forget::forget;
+pub use identify::{identify, verify};
+pub use show::{gallery, subjects};
+
+use super::recognize::check_payload;
+use crate::answers::Waits;
+use crate::digest::Digest;
+use crate::error::{Error, Word, quoted};
+use crate::galleries::{self, Call};
+use crate::gallery::{Binding, Space, UnitVector};
+use crate::in_flight::{self, Request, Shape, Target, Waiter};
+use crate::models::ServedModel;
+use crate::recognition::embedding::{Embedded, GalleryRules};
+use crate::reply::Reply;
+use crate::server::payload::Payload;
+use crate::server::{blocked, request};
+use crate::{queue, settings, settle};
+
+/// What is to be enrolled or compared.
+enum Given<'a> {
+    Picture(&'a RedisString),
+    /// 32-bit little-endian floats.
+    Vector(&'a RedisString),
+}
+
+/// Takes `payload` or `VECTOR blob` from the front of the arguments.
+fn given(arguments: &[RedisString]) -> Option<(Given<'_>, &[RedisString])> {
+    match arguments {
+        [word, vector, options @ ..] if word.as_slice().eq_ignore_ascii_case(b"VECTOR") => {
+            Some((Given::Vector(vector), options))
+        }
+        [payload, options @ ..] => Some((Given::Picture(payload), options)),
+        [] => None,
+    }
+}
+
+/// Hides payload and vector, and whatever else is too long to be an option: somebody may have mixed
+/// up the order.
+fn redact(ctx: &Context, arguments: &[RedisString], payload: usize) {
+    const LONGEST_OPTION: usize = 128;
+    let is_vector =
+        arguments.get(payload).is_some_and(|word| word.as_slice().eq_ignore_ascii_case(b"VECTOR"));
+    let hidden = if is_vector { payload + 1 } else { payload };
+    for (position, argument) in arguments.iter().enumerate().skip(1) {
+        if position == hidden || argument.as_slice().len() > LONGEST_OPTION {
+            request::redact(ctx, position);
+        }
+    }
+}
+
+/// What a model's manifest says of galleries.
+fn rules(model: &ServedModel) -> Result<&GalleryRules, Error> {
+    model.recognizer.gallery().map_err(|reason| {
+        let name = quoted(model.recognizer.name().as_bytes());
+        Error::new(Word::Err, format!("model {name} cannot serve galleries: {reason}"))
+    })
+}
+
+/// What a gallery of this model's embeddings is bound to.
+fn binding_of(model: &ServedModel) -> Result<Binding, Error> {
+    let rules = rules(model)?;
+    Ok(Binding {
+        model: model.recognizer.name().to_owned(),
+        space: rules.space.parse::<Space>()?,
+        dimensions: rules.dimensions,
+    })
+}
+
+/// Lets a client wait for what becomes of its picture.
+fn start_with_picture(
+    ctx: &Context,
+    call: Call,
+    model: Arc<ServedModel>,
+    payload: &RedisString,
+    timeout: Option<i64>,
+) -> Result<Option<Reply>, Error> {
+    check_payload(payload)?;
+    check_blocking(ctx)?;
+    let call = Rc::new(call);
+    let (bytes, len) = (payload.as_slice(), payload.as_slice().len());
+    let request = Request::new(Target::Gallery(call.clone()), model.clone(), false);
+    let id = if len > settings::hash_inline() {
+        let id = in_flight::with(|in_flight| in_flight.accept(request, len))?;
+        queue::push_hash(id, Payload::hold(payload));
+        id
+    } else {
+        let digest = Digest::of(bytes);
+        if let Some(found) = galleries::known(ctx, &call, &model, digest)? {
+            in_flight::with(|in_flight| in_flight.check_room(len))?;
+            galleries::begin(ctx, call, wait(ctx, timeout), len, found);
+            return Ok(None);
+        }
+        model.check_loaded()?;
+        let id = in_flight::with(|in_flight| in_flight.accept(request, len))?;
+        settle::enqueue(id, digest, Payload::hold(payload))?;
+        id
+    };
+    let waiter = wait(ctx, timeout);
+    in_flight::with(|in_flight| in_flight.attach_asker(id, waiter));
+    Ok(None)
+}
+
+/// Lets a client wait for the search of its vector.
+fn start_with_vector(
+    ctx: &Context,
+    call: Call,
+    vector: &RedisString,
+    timeout: Option<i64>,
+) -> Result<Option<Reply>, Error> {
+    let vector = UnitVector::from_bytes(vector.as_slice())?;
+    let wanted = call.binding.dimensions;
+    if vector.dimensions() != wanted {
+        let found = vector.dimensions();
+        return Err(crate::gallery::GalleryError::Dimensions { expected: wanted, found }.into());
+    }
+    check_blocking(ctx)?;
+    let bytes = size_of_val(vector.as_slice());
+    in_flight::with(|in_flight| in_flight.check_room(bytes))?;
+    let embedded = Embedded { face: None, values: vector.as_slice().to_vec() };
+    galleries::begin(ctx, Rc::new(call), wait(ctx, timeout), bytes, Arc::from([embedded]));
+    Ok(None)
+}
+
+fn check_blocking(ctx: &Context) -> Result<(), Error> {
+    if ctx.get_flags().contains(ContextFlags::DENY_BLOCKING) {
+        let sentence =
+            "recognising and searching take time, and inside MULTI or a script no client can wait";
+        return Err(Error::new(Word::NoWaiting, sentence));
+    }
+    Ok(())
+}
+
+fn wait(ctx: &Context, timeout: Option<i64>) -> Waiter {
+    let timeout_ms = timeout.unwrap_or_else(settings::timeout);
+    let client = blocked::block::<Waits>(ctx, timeout_ms);
+    Waiter { client, shape: Shape::default(), digest: None, timeout_ms, since: Instant::now() }
+}

@@ -1,0 +1,137 @@
+//! The gallery of a call, and what is known of its picture already.
+
+use std::sync::Arc;
+
+use redis_module::{Context, RedisString};
+
+use super::held::{Held, Identity, ServerGallery, ServerSnapshot};
+use super::{Call, Purpose, seen};
+use crate::cache;
+use crate::digest::Digest;
+use crate::error::{Error, Word, quoted};
+use crate::gallery::Binding;
+use crate::models::ServedModel;
+use crate::recognition::embedding::Embedded;
+use crate::recognition::stored;
+use crate::searches::Question;
+use crate::server::gallery_type::{self, Found};
+use crate::server::request;
+use crate::stores::string;
+
+/// Shows the gallery at a key; none if there is no key.
+pub fn open<T>(
+    ctx: &Context,
+    key: &RedisString,
+    show: impl FnOnce(&Held) -> T,
+) -> Result<Option<T>, Error> {
+    match gallery_type::read(ctx, key, show) {
+        Found::Gallery(shown) => Ok(Some(shown)),
+        Found::Nothing => Ok(None),
+        Found::Foreign => Err(wrong_type()),
+    }
+}
+
+pub fn wrong_type() -> Error {
+    Error::new(Word::WrongType, "the key holds something else than a gallery; use another key")
+}
+
+pub fn no_gallery(key: &[u8]) -> Error {
+    let sentence = format!("there is no gallery {}; IMAGE.ENROLL makes one", quoted(key));
+    Error::new(Word::NoGallery, sentence)
+}
+
+pub fn subject_unknown(subject: &[u8]) -> Error {
+    let sentence = format!(
+        "the gallery does not know {}; IMAGE.SUBJECTS lists whom it knows",
+        quoted(subject)
+    );
+    Error::new(Word::NoSubject, sentence)
+}
+
+pub fn stale(what: &str) -> Error {
+    Error::new(Word::Stale, what)
+}
+
+/// Refuses embeddings of another model or space than the gallery's.
+pub fn check_binding(bound: &Binding, wanted: &Binding) -> Result<(), Error> {
+    if bound == wanted {
+        return Ok(());
+    }
+    let name = |binding: &Binding| {
+        format!(
+            "model {}, space {}, {} dimensions",
+            quoted(binding.model.as_bytes()),
+            binding.space,
+            binding.dimensions
+        )
+    };
+    Err(stale(&format!(
+        "the gallery is bound to {}, this embedding is of {}: they cannot be compared; enrol in another gallery",
+        name(bound),
+        name(wanted)
+    )))
+}
+
+/// Shows the gallery of a call if it is still the one that the call came for.
+pub fn still<T>(
+    ctx: &Context,
+    call: &Call,
+    show: impl FnOnce(&Held) -> Result<T, Error>,
+) -> Result<T, Error> {
+    request::select_db(ctx, call.db);
+    let found = open(ctx, &string(&call.key), |held| {
+        let same = call.identity.is_none_or(|identity| identity == held.identity());
+        if !same {
+            return Err(stale("the gallery was made anew meanwhile; try again"));
+        }
+        check_binding(held.gallery().binding(), &call.binding)?;
+        show(held)
+    })?;
+    match (found, call.identity) {
+        (Some(shown), _) => shown,
+        (None, Some(_)) => Err(stale("the gallery has vanished meanwhile; try again")),
+        (None, None) => Err(no_gallery(&call.key)),
+    }
+}
+
+/// What a search needs.
+pub fn prepare(
+    ctx: &Context,
+    call: &Call,
+    question: impl FnOnce(&ServerGallery) -> Result<Question, Error>,
+) -> Result<(ServerSnapshot, (Identity, u64), Question), Error> {
+    still(ctx, call, |held| {
+        let gallery = held.gallery();
+        Ok((gallery.snapshot(), held.version(), question(gallery)?))
+    })
+}
+
+/// The embeddings of a picture, if they can be had without recognising it: from the stored result of
+/// the key that the call names, or from the last pictures that this node saw.
+pub fn known(
+    ctx: &Context,
+    call: &Call,
+    model: &ServedModel,
+    digest: Digest,
+) -> Result<Option<Arc<[Embedded]>>, Error> {
+    if let Purpose::Identify { image: Some(image), .. } = &call.purpose {
+        request::select_db(ctx, call.db);
+        let result = cache::look_up(ctx, &string(image), model, Some(digest))?;
+        let found = result.and_then(|result| {
+            stored::embeddings(
+                std::str::from_utf8(result.as_slice()).ok()?,
+                call.binding.dimensions,
+            )
+        });
+        if let Some(found) = found {
+            model.metrics.hit();
+            return Ok(Some(found.into()));
+        }
+    }
+    let found = seen::find(digest, &model.field);
+    match found {
+        Some(_) => model.metrics.hit(),
+        None => model.metrics.misses.increment(),
+    }
+    Ok(found)
+}

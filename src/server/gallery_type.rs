@@ -1,0 +1,384 @@
+//! The data type of galleries: what the server calls to save, load, rewrite, digest, copy, weigh and
+//! free one.
+//!
+//! No callback takes a lock or reads what another thread writes: the server forks at any moment, and
+//! a lock that is held then is held in the child for ever. `free` alone may come on a thread of the
+//! server's (`UNLINK`, `FLUSHALL ASYNC`); what it drops is thread-safe: rows behind `Arc`, memory of
+//! the server's allocator, counters that are atomics.
+//!
+//! There is no callback for active defragmentation: it would move rows while a search reads them.
+
+use std::os::raw::{c_char, c_int, c_void};
+use std::ptr::null_mut;
+use std::slice;
+
+use redis_module::native_types::RedisType;
+use redis_module::{Context, RedisString, raw};
+
+use super::{guard, log};
+use crate::galleries::held::{Held, ServerGallery};
+use crate::gallery::{Binding, FORMAT, Sample, Sink, Source};
+
+/// The command that an append-only file creates a gallery with, and the one that fills it.
+pub const BIND: &std::ffi::CStr = c"IMAGE.BIND";
+pub const ENROLL: &std::ffi::CStr = c"IMAGE.ENROLL";
+
+/// The first version of the methods that has all that is used here.
+const METHODS: u64 = 3;
+
+/// Registered when the module loads, by the `redis_module!` table.
+pub static GALLERY: RedisType = RedisType::new(
+    "imagegall",
+    FORMAT as i32,
+    raw::RedisModuleTypeMethods {
+        version: METHODS,
+        rdb_load: Some(rdb_load),
+        rdb_save: Some(rdb_save),
+        aof_rewrite: Some(aof_rewrite),
+        mem_usage: Some(mem_usage),
+        digest: Some(digest),
+        free: Some(free),
+        aux_load: None,
+        aux_save: None,
+        aux_save_triggers: 0,
+        free_effort: Some(free_effort),
+        unlink: None,
+        copy: Some(copy),
+        defrag: None,
+        mem_usage2: None,
+        free_effort2: None,
+        unlink2: None,
+        copy2: None,
+        aux_save2: None,
+    },
+);
+
+/// Tells the server that a file or a link that breaks off in a gallery is an error we can return, and
+/// no reason to end. While the module loads.
+pub fn declare(ctx: &Context) {
+    let set_options = api!(RedisModule_SetModuleOptions);
+    // SAFETY: the context of the loading module, and a flag.
+    unsafe { set_options(ctx.ctx, raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS as c_int) };
+}
+
+/// What a key holds.
+pub enum Found<T> {
+    Gallery(T),
+    Nothing,
+    /// Something else.
+    Foreign,
+}
+
+/// Shows the gallery at a key.
+pub fn read<T>(ctx: &Context, name: &RedisString, show: impl FnOnce(&Held) -> T) -> Found<T> {
+    let key = OpenKey::open(ctx, name, raw::REDISMODULE_READ);
+    match key.held() {
+        // SAFETY: the value of an open key, which nobody changes or frees meanwhile: `show` is plain
+        // code of this thread that does not call the server.
+        Found::Gallery(held) => Found::Gallery(show(unsafe { &*held })),
+        Found::Nothing => Found::Nothing,
+        Found::Foreign => Found::Foreign,
+    }
+}
+
+/// Has the gallery at a key changed; the server then tells those who watch the key. Nothing is a
+/// place for a new one, if `create` gives one.
+pub fn change<T, E>(
+    ctx: &Context,
+    name: &RedisString,
+    create: impl FnOnce() -> Result<Option<Held>, E>,
+    change: impl FnOnce(&mut Held) -> Result<T, E>,
+) -> Result<Found<T>, E> {
+    let key = OpenKey::open(ctx, name, raw::REDISMODULE_READ | raw::REDISMODULE_WRITE);
+    match key.held() {
+        // SAFETY: as in `read`; the main thread alone has the value, so this borrow is the only one.
+        Found::Gallery(held) => change(unsafe { &mut *held }).map(Found::Gallery),
+        Found::Foreign => Ok(Found::Foreign),
+        Found::Nothing => {
+            let Some(mut held) = create()? else { return Ok(Found::Nothing) };
+            let changed = change(&mut held)?;
+            key.set(held);
+            Ok(Found::Gallery(changed))
+        }
+    }
+}
+
+/// An open key, which may be null: there is nothing, and it is open for reading only.
+struct OpenKey(*mut raw::RedisModuleKey);
+
+impl OpenKey {
+    fn open(ctx: &Context, name: &RedisString, mode: u32) -> OpenKey {
+        let open = api!(RedisModule_OpenKey);
+        // SAFETY: on the main thread, with a live context and name.
+        OpenKey(unsafe { open(ctx.ctx, name.inner, mode as c_int) })
+    }
+
+    fn held(&self) -> Found<*mut Held> {
+        if self.0.is_null() {
+            return Found::Nothing;
+        }
+        let key_type = api!(RedisModule_KeyType);
+        let module_type = api!(RedisModule_ModuleTypeGetType);
+        let value = api!(RedisModule_ModuleTypeGetValue);
+        // SAFETY: an open key; the value of our type is what `set`, `rdb_load` or `copy` gave.
+        unsafe {
+            if key_type(self.0) == raw::REDISMODULE_KEYTYPE_EMPTY as c_int {
+                Found::Nothing
+            } else if module_type(self.0) == *GALLERY.raw_type.borrow() {
+                Found::Gallery(value(self.0).cast())
+            } else {
+                Found::Foreign
+            }
+        }
+    }
+
+    /// Makes it the key's value. The key is empty and open for writing.
+    fn set(&self, held: Held) {
+        let set = api!(RedisModule_ModuleTypeSetValue);
+        let value = Box::into_raw(Box::new(held));
+        // SAFETY: as said; the value belongs to the server from here on, which frees it by `free`.
+        unsafe {
+            if set(self.0, *GALLERY.raw_type.borrow(), value.cast()) != raw::REDISMODULE_OK as c_int
+            {
+                drop(Box::from_raw(value));
+            }
+        }
+    }
+}
+
+impl Drop for OpenKey {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            let close = api!(RedisModule_CloseKey);
+            // SAFETY: opened by `open`, closed once.
+            unsafe { close(self.0) };
+        }
+    }
+}
+
+/// What a sample's replication and its line in an append-only file say.
+pub fn replicate(ctx: &Context, key: &RedisString, binding: &Binding, sample: &Sample) {
+    let replicate = api!(RedisModule_Replicate);
+    let Binding { model, space, .. } = binding;
+    let space = space.to_string();
+    // SAFETY: the format says what follows: a string, then buffers with their lengths, C strings and
+    // a number, as in `aof_rewrite`.
+    unsafe {
+        replicate(
+            ctx.ctx,
+            ENROLL.as_ptr(),
+            c"sbcbcbcbcl".as_ptr(),
+            key.inner,
+            sample.subject.as_ptr(),
+            sample.subject.len(),
+            c"VECTOR".as_ptr(),
+            sample.vector.as_ptr(),
+            sample.vector.len(),
+            c"MODEL".as_ptr(),
+            model.as_ptr(),
+            model.len(),
+            c"SPACE".as_ptr(),
+            space.as_ptr(),
+            space.len(),
+            c"SAMPLE".as_ptr(),
+            sample.sample.0 as i64,
+        )
+    };
+}
+
+unsafe extern "C" fn rdb_save(rdb: *mut raw::RedisModuleIO, value: *mut c_void) {
+    guard("saving a gallery", (), || {
+        // SAFETY: a value of ours, which nobody changes meanwhile.
+        let held = unsafe { &*value.cast::<Held>() };
+        held.gallery().encode(&mut Rdb(rdb));
+    });
+}
+
+unsafe extern "C" fn rdb_load(rdb: *mut raw::RedisModuleIO, version: c_int) -> *mut c_void {
+    guard("loading a gallery", null_mut(), || {
+        if version as u64 != FORMAT {
+            log::warning(&format!("a gallery of format {version} cannot be loaded by this module"));
+            return null_mut();
+        }
+        match ServerGallery::decode(&mut Rdb(rdb)) {
+            Ok(gallery) => Box::into_raw(Box::new(Held::new(gallery))).cast(),
+            Err(error) => {
+                log::warning(&format!("a gallery cannot be loaded: {error}"));
+                null_mut()
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn aof_rewrite(
+    aof: *mut raw::RedisModuleIO,
+    key: *mut raw::RedisModuleString,
+    value: *mut c_void,
+) {
+    guard("rewriting a gallery", (), || {
+        let emit = api!(RedisModule_EmitAOF);
+        // SAFETY: a value of ours, which nobody changes meanwhile.
+        let gallery = unsafe { &*value.cast::<Held>() }.gallery();
+        let Binding { model, space, dimensions } = gallery.binding();
+        let space = space.to_string();
+        // SAFETY: the format says what follows, as in `replicate`.
+        unsafe {
+            emit(
+                aof,
+                BIND.as_ptr(),
+                c"scbcbclcl".as_ptr(),
+                key,
+                c"MODEL".as_ptr(),
+                model.as_ptr(),
+                model.len(),
+                c"SPACE".as_ptr(),
+                space.as_ptr(),
+                space.len(),
+                c"DIMENSIONS".as_ptr(),
+                *dimensions as i64,
+                c"NEXT".as_ptr(),
+                gallery.next_sample() as i64,
+            )
+        };
+        gallery.each_sample(|sample| {
+            // SAFETY: as above.
+            unsafe {
+                emit(
+                    aof,
+                    ENROLL.as_ptr(),
+                    c"sbcbcbcbcl".as_ptr(),
+                    key,
+                    sample.subject.as_ptr(),
+                    sample.subject.len(),
+                    c"VECTOR".as_ptr(),
+                    sample.vector.as_ptr(),
+                    sample.vector.len(),
+                    c"MODEL".as_ptr(),
+                    model.as_ptr(),
+                    model.len(),
+                    c"SPACE".as_ptr(),
+                    space.as_ptr(),
+                    space.len(),
+                    c"SAMPLE".as_ptr(),
+                    sample.sample.0 as i64,
+                )
+            };
+        });
+    });
+}
+
+unsafe extern "C" fn mem_usage(value: *const c_void) -> usize {
+    // SAFETY: a value of ours, which nobody changes meanwhile.
+    guard("weighing a gallery", 0, || unsafe { &*value.cast::<Held>() }.memory_usage())
+}
+
+unsafe extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_void) {
+    guard("the digest of a gallery", (), || {
+        let add = api!(RedisModule_DigestAddStringBuffer);
+        let end = api!(RedisModule_DigestEndSequence);
+        // SAFETY: a value of ours, which nobody changes meanwhile.
+        let held = unsafe { &*value.cast::<Held>() };
+        // Parts that end a sequence each are a set: their order does not count.
+        held.gallery().digest_parts(|part| {
+            // SAFETY: a live buffer with its length.
+            unsafe {
+                add(digest, part.as_ptr().cast::<c_char>(), part.len());
+                end(digest);
+            }
+        });
+    });
+}
+
+/// Beyond 64 of it the server frees on a thread of its own.
+unsafe extern "C" fn free_effort(_key: *mut raw::RedisModuleString, value: *const c_void) -> usize {
+    // SAFETY: a value of ours, which nobody changes meanwhile.
+    guard("weighing a gallery", 1, || unsafe { &*value.cast::<Held>() }.gallery().sample_count())
+}
+
+unsafe extern "C" fn copy(
+    _from: *mut raw::RedisModuleString,
+    _to: *mut raw::RedisModuleString,
+    value: *const c_void,
+) -> *mut c_void {
+    guard("copying a gallery", null_mut(), || {
+        // SAFETY: a value of ours, which nobody changes meanwhile.
+        let held = unsafe { &*value.cast::<Held>() };
+        Box::into_raw(Box::new(held.copy())).cast()
+    })
+}
+
+unsafe extern "C" fn free(value: *mut c_void) {
+    guard("freeing a gallery", (), || {
+        // SAFETY: comes from `Box::into_raw`, and the server calls this once, on any thread.
+        drop(unsafe { Box::from_raw(value.cast::<Held>()) });
+    });
+}
+
+/// An RDB that is written or read.
+struct Rdb(*mut raw::RedisModuleIO);
+
+impl Sink for Rdb {
+    fn save_unsigned(&mut self, number: u64) {
+        let save = api!(RedisModule_SaveUnsigned);
+        // SAFETY: in a callback that saves.
+        unsafe { save(self.0, number) };
+    }
+
+    fn save_bytes(&mut self, bytes: &[u8]) {
+        let save = api!(RedisModule_SaveStringBuffer);
+        // SAFETY: in a callback that saves; a live buffer with its length.
+        unsafe { save(self.0, bytes.as_ptr().cast::<c_char>(), bytes.len()) };
+    }
+}
+
+impl Rdb {
+    fn has_failed(&self) -> bool {
+        let is_error = api!(RedisModule_IsIOError);
+        // SAFETY: in a callback that loads.
+        unsafe { is_error(self.0) != 0 }
+    }
+}
+
+impl Source for Rdb {
+    type Bytes = LoadedBytes;
+
+    fn load_unsigned(&mut self) -> Option<u64> {
+        let load = api!(RedisModule_LoadUnsigned);
+        // SAFETY: in a callback that loads.
+        let number = unsafe { load(self.0) };
+        if self.has_failed() { None } else { Some(number) }
+    }
+
+    fn load_bytes(&mut self) -> Option<LoadedBytes> {
+        let load = api!(RedisModule_LoadStringBuffer);
+        let mut len = 0;
+        // SAFETY: in a callback that loads. The server refuses a length that it cannot allocate.
+        let start = unsafe { load(self.0, &mut len) }.cast::<u8>();
+        if start.is_null() {
+            return None;
+        }
+        let bytes = LoadedBytes { start, len };
+        if self.has_failed() { None } else { Some(bytes) }
+    }
+}
+
+/// What the server has read, in its own memory.
+struct LoadedBytes {
+    start: *mut u8,
+    len: usize,
+}
+
+impl AsRef<[u8]> for LoadedBytes {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the block and the length that the server gave.
+        unsafe { slice::from_raw_parts(self.start, self.len) }
+    }
+}
+
+impl Drop for LoadedBytes {
+    fn drop(&mut self) {
+        let free = api!(RedisModule_Free);
+        // SAFETY: allocated by the server for us, freed once.
+        unsafe { free(self.start.cast()) };
+    }
+}
