@@ -74,11 +74,7 @@ struct State {
     halted: bool,
 }
 
-static STATE: Mutex<State> = Mutex::new(State {
-    running: false,
-    finished: None,
-    halted: false,
-});
+static STATE: Mutex<State> = Mutex::new(State { running: false, finished: None, halted: false });
 static LOADED: Condvar = Condvar::new();
 
 thread_local! {

@@ -15,19 +15,22 @@ fn recognize_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)
     told(command.output().expect("the program starts"))
 }
 
-/// The line of the help that begins like this, as words for Redis.
-fn line_of_help(subcommand: &str, start: &str) -> Vec<String> {
+/// Makes the user `tool` as the help says.
+fn make_user(server: &Server, subcommand: &str) {
     let help = run([subcommand, "--help"]).out;
-    let line = help.lines().map(str::trim).find(|line| line.starts_with(start));
-    let line = line.unwrap_or_else(|| panic!("no {start} in {help}"));
-    line.split_whitespace().map(|word| word.trim_matches('\'').to_owned()).collect()
+    let lines = help.lines().map(str::trim).filter(|line| line.starts_with("ACL SETUSER tool"));
+    let lines: Vec<Vec<&str>> = lines.map(|line| line.split_whitespace().collect()).collect();
+    assert!(!lines.is_empty(), "{help}");
+    for line in lines {
+        let rules: Vec<&str> = line[1..].iter().map(|word| word.trim_matches('\'')).collect();
+        cmd("ACL").arg(&rules).text(&mut server.client());
+    }
 }
 
 #[test]
 fn the_user_that_the_help_describes_can_do_all_of_it() {
     let server = Server::start();
-    let rules = line_of_help("recognize", "ACL SETUSER tool");
-    cmd("ACL").arg(&rules[1..]).text(&mut server.client());
+    make_user(&server, "recognize");
     let folder = folder_of(10);
     let secret = [("REDIS_IMAGE_PASSWORD", "secret")];
     let url = url(&server);
@@ -53,11 +56,8 @@ fn the_user_that_the_help_describes_can_do_all_of_it() {
 fn the_user_that_the_help_describes_can_consume_a_stream() {
     let server = Server::start();
     let mut client = server.client();
-    for (subcommand, start) in [("recognize", "ACL SETUSER tool on"), ("watch", "ACL SETUSER tool")]
-    {
-        let rules = line_of_help(subcommand, start);
-        cmd("ACL").arg(&rules[1..]).text(&mut client);
-    }
+    make_user(&server, "recognize");
+    make_user(&server, "watch");
     cmd("XADD").arg(&["frames", "*", "image"]).arg(photos::red()).text(&mut client);
     let let_in = ["--user", "tool", "--password", "secret"];
     let mut consumer = Consumer::start(&server, "c", &let_in);

@@ -64,10 +64,12 @@ Examples:
   redis-image watch /srv/camera --cluster node1:6379,node2:6379
   redis-image models fetch
   redis-image status --url redis://cache:6379 --watch
-  REDIS_IMAGE_PASSWORD=secret redis-image recognize photos/ --url rediss://tool@cache:6379 --tls-ca ca.pem
+  export REDIS_IMAGE_PASSWORD=secret
+  redis-image recognize photos/ --url rediss://tool@cache:6379 --tls-ca ca.pem
 
 What an ACL user of this tool must be allowed (the commands' own help says what they need besides):
-  ACL SETUSER tool on '>secret' '~image:*' resetchannels -@all +image.recognize +image.get +image.models
+  ACL SETUSER tool on '>secret' '~image:*' resetchannels -@all
+  ACL SETUSER tool +image.recognize +image.get +image.models
   In a cluster also: +cluster|shards +asking
 
 Exit status: 0 all done, 1 some of it failed, 2 could not work at all, 130 interrupted.";

@@ -39,7 +39,8 @@ Examples:
 Interrupted or failed, the same command goes on where it ended: what is stored is not sent again.
 
 What an ACL user must be allowed:
-  ACL SETUSER tool on '>secret' '~image:*' resetchannels -@all +image.recognize +image.get +image.models
+  ACL SETUSER tool on '>secret' '~image:*' resetchannels -@all
+  ACL SETUSER tool +image.recognize +image.get +image.models
   In a cluster also: +cluster|shards +asking
 
 Exit status: 0 all recognised, 1 some files failed, 2 could not work at all, 130 interrupted.")]

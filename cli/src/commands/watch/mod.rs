@@ -20,14 +20,16 @@ use std::sync::Arc;
 /// Recognise what a camera puts into a folder or a stream, as it arrives
 #[derive(Args)]
 #[command(after_long_help = "\
-A folder: each photo is recognised once it is completely written (closed, or moved into place), those that lie there at
-the start as well. Standard output gets a line of JSON for each: {\"path\",\"sha256\",\"source\",\"result\"} or
-{\"path\",\"sha256\",\"error\"}.
+A folder: each photo is recognised once it is completely written (closed, or moved into place),
+those that lie there at the start as well. Standard output gets a line of JSON for each:
+{\"path\",\"sha256\",\"source\",\"result\"} or {\"path\",\"sha256\",\"error\"}.
 
-A stream: each entry is a frame with the field `image` (the file's bytes) and, if need be, `camera`, `key` (where the
-result is stored), `model`. For each the stream of results gets an entry with `id` (the frame's), `camera`, `sha256`, `key`,
-and `source` and `result` (with --gallery also `people`: who is in it), or `error`. Only then the frame is acknowledged: whatever is killed, no frame is lost. One may be
-told twice; its id tells. Several consumers of one group share the work, and take over what one of them left behind.
+A stream: each entry is a frame with the field `image` (the file's bytes) and, if need be,
+`camera`, `key` (where the result is stored), `model`. For each the stream of results gets an
+entry with `id` (the frame's), `camera`, `sha256`, `key`, and `source` and `result` (with
+--gallery also `people`: who is in it), or `error`. Only then the frame is acknowledged: whatever
+is killed, no frame is lost. One may be told twice; its id tells. Several consumers of one group
+share the work, and take over what one of them left.
 
 Examples:
   redis-image watch /srv/camera
