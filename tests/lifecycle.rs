@@ -318,10 +318,7 @@ fn the_module_is_never_unloaded() {
     for _ in 0..2 {
         let error = cmd("MODULE").arg(&["UNLOAD", "image"]).error(&mut client);
         assert!(error.contains("data type"), "{error}");
-        assert_eq!(
-            recognize("k", &photos::unique(&photos::red())).text(&mut client),
-            RED_RESULT
-        );
+        assert_eq!(recognize("k", &photos::unique(&photos::red())).text(&mut client), RED_RESULT);
     }
     assert_settled(&mut server);
 }
