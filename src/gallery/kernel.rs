@@ -8,8 +8,9 @@ use multiversion::multiversion;
 
 use super::chunk::{LANES, Line};
 
-/// Queries whose products with a row are computed at once, so that a line loaded serves them all.
-const QUERIES: usize = 4;
+/// Products that are computed at once, of one line and several others: the one is loaded once for
+/// all, and their sums do not wait for each other.
+const AT_ONCE: usize = 4;
 
 /// The dot products of all `rows` with all `queries`, by query: first all those of the first one.
 pub fn products(rows: &[Line], queries: &[&[Line]], products: &mut Vec<f32>) {
@@ -17,64 +18,75 @@ pub fn products(rows: &[Line], queries: &[&[Line]], products: &mut Vec<f32>) {
     let count = rows.len() / lines_per_row;
     products.clear();
     products.resize(count * queries.len(), 0.0);
-    for (queries, products) in
-        queries.chunks(QUERIES).zip(products.chunks_mut((count * QUERIES).max(1)))
-    {
-        match *queries {
-            [a, b, c, d] => products_of_4(rows, [a, b, c, d], products),
-            [a, b, c] => products_of_3(rows, [a, b, c], products),
-            [a, b] => products_of_2(rows, [a, b], products),
-            [a] => products_of_1(rows, [a], products),
-            _ => (),
-        }
+    let (groups, rest) = queries.as_chunks::<AT_ONCE>();
+    let (of_groups, of_rest) = products.split_at_mut(count * AT_ONCE * groups.len());
+    for (group, products) in groups.iter().zip(of_groups.chunks_exact_mut(count * AT_ONCE)) {
+        with_several(rows, *group, products);
+    }
+    for (query, products) in rest.iter().zip(of_rest.chunks_exact_mut(count)) {
+        with_one(rows, query, products);
     }
 }
 
-macro_rules! for_each_instruction_set {
-    ($($name:ident $queries:literal)*) => {
-        $(
-            #[multiversion(targets(
-                "x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+avx",
-                "x86_64+avx2+avx",
-                "aarch64+neon",
-            ))]
-            fn $name(rows: &[Line], queries: [&[Line]; $queries], products: &mut [f32]) {
-                each_row(rows, queries, products);
-            }
-        )*
-    };
-}
-
-for_each_instruction_set! { products_of_1 1 products_of_2 2 products_of_3 3 products_of_4 4 }
-
-#[inline(always)]
-fn each_row<const Q: usize>(rows: &[Line], queries: [&[Line]; Q], products: &mut [f32]) {
+/// Each row with all the queries at once.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+avx",
+    "x86_64+avx2+avx",
+    "aarch64+neon",
+))]
+fn with_several(rows: &[Line], queries: [&[Line]; AT_ONCE], products: &mut [f32]) {
     let lines_per_row = queries[0].len();
     let count = rows.len() / lines_per_row;
-    let queries = queries.map(|query| &query[..lines_per_row]);
     for (group, rows) in rows.chunks(lines_per_row * LANES).enumerate() {
-        let mut quarters = [[[0.0; 4]; LANES]; Q];
-        for (place, row) in rows.chunks_exact(lines_per_row).enumerate() {
+        let mut quarters = [[[0.0; 4]; LANES]; AT_ONCE];
+        let mut filled = 0;
+        for row in rows.chunks_exact(lines_per_row).take(LANES) {
             let sums = dot(row, queries);
-            for query in 0..Q {
-                quarters[query][place % LANES] = quarter(sums[query]);
+            for query in 0..AT_ONCE {
+                quarters[query][filled % LANES] = quarter(sums[query]);
             }
+            filled += 1;
         }
-        let rows = rows.len() / lines_per_row;
         for (query, quarters) in quarters.iter().enumerate() {
             let first = query * count + group * LANES;
-            products[first..first + rows].copy_from_slice(&totals(quarters)[..rows]);
+            products[first..first + filled].copy_from_slice(&totals(quarters)[..filled]);
         }
     }
 }
 
-/// The products of a row and the queries, to be summed over the lanes.
+/// Several rows at once with the query.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+avx",
+    "x86_64+avx2+avx",
+    "aarch64+neon",
+))]
+fn with_one(rows: &[Line], query: &[Line], products: &mut [f32]) {
+    let lines_per_row = query.len();
+    for (rows, products) in rows.chunks(lines_per_row * LANES).zip(products.chunks_mut(LANES)) {
+        let mut quarters = [[0.0; 4]; LANES];
+        for (first, quarters) in quarters.as_chunks_mut::<AT_ONCE>().0.iter_mut().enumerate() {
+            // Beyond the last row the last one again, for nothing.
+            let row = |at: usize| {
+                let row = (first * AT_ONCE + at).min(products.len() - 1);
+                &rows[row * lines_per_row..][..lines_per_row]
+            };
+            let sums = dot(query, [row(0), row(1), row(2), row(3)]);
+            for at in 0..AT_ONCE {
+                quarters[at] = quarter(sums[at]);
+            }
+        }
+        products.copy_from_slice(&totals(&quarters)[..products.len()]);
+    }
+}
+
+/// The products of one row and others, to be summed over the lanes.
 #[inline(always)]
-fn dot<const Q: usize>(row: &[Line], queries: [&[Line]; Q]) -> [Line; Q] {
-    let mut sums = [Line::default(); Q];
-    for (place, line) in row.iter().enumerate() {
-        for (sum, query) in sums.iter_mut().zip(queries) {
-            *sum = add_product(*sum, line, &query[place]);
+fn dot(one: &[Line], others: [&[Line]; AT_ONCE]) -> [Line; AT_ONCE] {
+    let others = others.map(|other| &other[..one.len()]);
+    let mut sums = [Line::default(); AT_ONCE];
+    for (place, line) in one.iter().enumerate() {
+        for (sum, other) in sums.iter_mut().zip(others) {
+            *sum = add_product(*sum, line, &other[place]);
         }
     }
     sums
@@ -85,6 +97,7 @@ fn add_product(sum: Line, a: &Line, b: &Line) -> Line {
     Line(std::array::from_fn(|lane| sum.0[lane] + a.0[lane] * b.0[lane]))
 }
 
+/// The first half of summing over the lanes. In two halves both become vector instructions.
 #[inline(always)]
 fn quarter(Line(sums): Line) -> [f32; 4] {
     let of = |lane| (sums[lane] + sums[lane + 8]) + (sums[lane + 4] + sums[lane + 12]);
