@@ -8,25 +8,37 @@ PORT ?= 6379
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build models onnxruntime photos run bench clean prepare engine
+.PHONY: help demo cluster test test-servers lint build dist models onnxruntime photos clients run bench clean prepare engine
 
 help: ## Lists the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: build models engine photos ## Recognises real photos inside a redis-server of its own
 	@tools/demo "$(RELEASE)"
 
-test: models onnxruntime photos ## Proves every promise on real servers (installs what is missing)
+cluster: build models engine photos ## Sends photos through a cluster of six servers, one of which dies
+	@tools/cluster "$(RELEASE)"
+
+test: models onnxruntime photos clients ## Proves every promise on real servers (installs what is missing)
 	cargo build --workspace --all-targets $(FEATURES)
 	cargo test --workspace --all-targets $(FEATURES)
+
+test-servers: models onnxruntime photos ## Runs the suite on Redis 7.0 and 8.0, Valkey 8.1 and 9.1 (NAME=… only one)
+	cargo build --workspace --all-targets $(FEATURES)
+	@tools/test-servers $(NAME)
 
 lint: prepare ## Checks form and rules of the code
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	tools/check-rules
 
-build: prepare ## Builds the module for use, target/release/libredis_image.so, and redis-image-annotate
-	cargo build --release --package redis-image --package redis-image-annotate
+build: prepare ## Builds the module for use, target/release/libredis_image.so, and the tool redis-image
+	cargo build --release --package redis-image --package redis-image-cli
+
+dist: prepare photos ## Packs an archive with an installer, target/dist/redis-image-….tar.gz, and tries it
+	cargo build --release --package redis-image --package redis-image-cli
+	@tools/dist
+	@tools/try-dist
 
 models: prepare ## Fetches the models' weights and checks them; NAME=… only one
 	@$(PYTHON) tools/fetch-models $(NAME)
@@ -37,6 +49,9 @@ onnxruntime: prepare ## Fetches onnxruntime's library, the faster engine, and ch
 # The same where it may fail: without it the module has tract.
 engine: prepare
 	@$(PYTHON) tools/fetch-onnxruntime || echo "without onnxruntime: the built-in engine tract runs the models"
+
+clients: prepare ## Fetches the client libraries of examples/ into target/clients
+	@tools/fetch-clients
 
 photos: prepare ## Fetches real photos for the demo and the tests into target/photos
 	@$(PYTHON) tools/fetch-photos

@@ -167,11 +167,14 @@ fn call(
 
 fn refusal(text: &str) -> NotStored {
     let begins = |words: &[&str]| words.iter().any(|word| text.starts_with(word));
+    let holds = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if begins(&["OOM"]) {
         NotStored::Memory
     } else if begins(&["READONLY"]) {
         NotStored::Role
-    } else if begins(&["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"]) || text.contains("non local") {
+    } else if begins(&["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"])
+        || holds(&["non local", "cluster is down"])
+    {
         NotStored::Slot
     } else {
         NotStored::Refused
@@ -209,6 +212,8 @@ mod tests {
         assert_eq!(refusal("READONLY You can't write"), NotStored::Role);
         let slot = "ERR Attempted to access a non local key in a cluster node";
         assert_eq!(refusal(slot), NotStored::Slot);
+        let down = "ERR Can not execute a command 'hset' while the cluster is down";
+        assert_eq!(refusal(down), NotStored::Slot);
         assert_eq!(refusal("ERR whatever"), NotStored::Refused);
     }
 }

@@ -4,13 +4,12 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::in_flight::{Place, RequestId};
-use crate::models::ServedModel;
+use crate::models::{ModelId, ServedModel};
 
 const MAX_FAILURES: usize = 1024;
 const MAX_AGE: Duration = Duration::from_secs(60);
@@ -21,7 +20,7 @@ const MAX_KEY: usize = 1024;
 pub struct Failure {
     pub request: RequestId,
     pub place: Rc<Place>,
-    pub model: Arc<ServedModel>,
+    pub model: ModelId,
     pub digest: Option<Digest>,
     pub error: Error,
 }
@@ -45,7 +44,7 @@ pub fn remember(failure: Failure) {
 }
 
 /// Forgets the failures of a key that are older than a request that succeeded.
-pub fn forget(place: &Place, model: &Arc<ServedModel>, succeeded: RequestId) {
+pub fn forget(place: &Place, model: &ServedModel, succeeded: RequestId) {
     FAILURES.with_borrow_mut(|failures| {
         if !failures.is_empty() {
             failures.retain(|(_, failure)| {
@@ -58,7 +57,7 @@ pub fn forget(place: &Place, model: &Arc<ServedModel>, succeeded: RequestId) {
 /// The last failure of a key, if it is not too old, and whose it is.
 pub fn find(
     place: &Place,
-    model: &Arc<ServedModel>,
+    model: &ServedModel,
     digest: Option<Digest>,
 ) -> Option<(RequestId, Error)> {
     FAILURES.with_borrow_mut(|failures| {
@@ -83,7 +82,7 @@ fn drop_old(failures: &mut VecDeque<(Instant, Failure)>) {
 }
 
 impl Failure {
-    fn is_of(&self, place: &Place, model: &Arc<ServedModel>) -> bool {
-        *self.place == *place && Arc::ptr_eq(&self.model, model)
+    fn is_of(&self, place: &Place, model: &ServedModel) -> bool {
+        *self.place == *place && self.model == model.id
     }
 }

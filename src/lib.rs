@@ -8,6 +8,7 @@ mod commands;
 mod digest;
 mod error;
 mod failures;
+mod files;
 mod galleries;
 pub mod gallery;
 mod in_flight;
@@ -16,6 +17,7 @@ mod metrics;
 mod models;
 mod queue;
 pub mod recognition;
+mod reload;
 mod reply;
 mod searches;
 mod server;
@@ -29,7 +31,7 @@ use redis_module::configuration::ConfigurationFlags;
 use redis_module::{Context, RedisString, RedisValue, Status, redis_module};
 
 use commands::gallery::{bind, enroll, forget, gallery, identify, subjects, verify};
-use commands::{documentation, get::get, info, models::list, recognize::*};
+use commands::{documentation, get::get, info, models::*, recognize::*};
 use recognition::engine::Engines;
 use server::gallery_type::{self, GALLERY};
 use server::{events, log, main_thread, payload, thread};
@@ -50,8 +52,10 @@ redis_module! {
         ["image.recognize_ro", recognize_ro, "readonly", 1, 1, 1, ""],
         // IMAGE.GET key [MODEL name] [SHA256 digest] [WAIT ms]
         ["image.get", get, "readonly", 1, 1, 1, ""],
-        // IMAGE.MODELS
+        // IMAGE.MODELS [RELOAD]
         ["image.models", list, "allow-stale", 0, 0, 0, ""],
+        // IMAGE.RELOAD: the same as IMAGE.MODELS RELOAD, with a name for ACL rules
+        ["image.reload", reload_models, "admin allow-stale", 0, 0, 0, ""],
         // IMAGE.ENROLL gallery subject payload [MODEL name] [LARGEST] [FORCE] [TIMEOUT ms]
         // IMAGE.ENROLL gallery subject VECTOR blob MODEL name [SPACE s] [SAMPLE id]
         ["image.enroll", enroll, "write deny-oom", 1, 1, 1, ""],
@@ -62,7 +66,7 @@ redis_module! {
         ["image.verify", verify, "readonly", 1, 1, 1, ""],
         // IMAGE.FORGET gallery subject [sample]
         ["image.forget", forget, "write", 1, 1, 1, ""],
-        // IMAGE.SUBJECTS gallery [cursor] [COUNT n]
+        // IMAGE.SUBJECTS gallery [cursor] [COUNT n] [WITHVECTORS]
         ["image.subjects", subjects, "readonly", 1, 1, 1, ""],
         // IMAGE.GALLERY gallery
         ["image.gallery", gallery, "readonly", 1, 1, 1, ""],
@@ -122,8 +126,12 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
         return Err("a line image.* of the configuration is wrong".to_owned());
     }
     gallery_type::declare(ctx);
+    server::report_panics();
     payload::remember_main_thread();
     thread::keep_freed_memory();
+    if !thread::try_scheduling() {
+        log::warning("scheduling is forbidden here: workers run at Redis's own priority");
+    }
     main_thread::start(ctx);
     documentation::register(ctx)?;
     let path = models_path();
@@ -131,11 +139,10 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
     let engines = Engines::find(engine(), &onnxruntime_places());
     log::notice(&format!("engine {}", engines.describe()));
     models::load_all(&path, engines);
-    if let Err(error) = models::find(&MODEL.get()).and_then(|model| model.check_loaded()) {
-        if REQUIRE_MODELS.load(Relaxed) {
-            return Err(format!("{error} (image.require-models is yes)"));
-        }
-        log::warning(&format!("the default model is not there: {error}"));
+    if let Err(error) = models::check_default()
+        && REQUIRE_MODELS.load(Relaxed)
+    {
+        return Err(format!("{error} (image.require-models is yes)"));
     }
     read_maxmemory(ctx);
     queue::start(settle::wake)?;

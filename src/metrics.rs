@@ -128,9 +128,11 @@ pub enum NotStored {
     Foreign,
     /// A newer request on the same key has stored another picture's result.
     Superseded,
+    /// A reload has replaced or removed the model meanwhile: nobody would be served the result.
+    Replaced,
     /// The server is not (or no longer) a master.
     Role,
-    /// The key's slot is on another node now.
+    /// The key's slot is on another node now, or the cluster is down.
     Slot,
     /// Too many stores waited for writes to be allowed again.
     PutOffFull,
@@ -139,10 +141,11 @@ pub enum NotStored {
 }
 
 impl NotStored {
-    pub const ALL: [NotStored; 7] = [
+    pub const ALL: [NotStored; 8] = [
         NotStored::Memory,
         NotStored::Foreign,
         NotStored::Superseded,
+        NotStored::Replaced,
         NotStored::Role,
         NotStored::Slot,
         NotStored::PutOffFull,
@@ -154,6 +157,7 @@ impl NotStored {
             NotStored::Memory => "memory",
             NotStored::Foreign => "foreign",
             NotStored::Superseded => "superseded",
+            NotStored::Replaced => "replaced",
             NotStored::Role => "role",
             NotStored::Slot => "slot",
             NotStored::PutOffFull => "put_off_full",
@@ -174,6 +178,8 @@ pub struct Metrics {
     pub searches: Counter,
     /// How long searches take, without their wait.
     pub search: Histogram,
+    /// Reloads that have ended.
+    pub reloads: Counter,
     not_stored: [Counter; NotStored::ALL.len()],
     /// Payload bytes of all requests under way.
     pub queue_bytes: AtomicU64,
@@ -195,6 +201,10 @@ pub struct Metrics {
     pub gallery_bytes: AtomicU64,
     /// Pictures whose embeddings are remembered.
     pub pictures_seen: AtomicU64,
+    /// 1 while models are reloaded.
+    pub reloading: AtomicU64,
+    /// Models that a reload has replaced or removed and that are still in memory, for jobs under way.
+    pub replaced_models: AtomicU64,
 }
 
 pub static METRICS: Metrics = Metrics {
@@ -207,6 +217,7 @@ pub static METRICS: Metrics = Metrics {
     saved_microseconds: Counter::new(),
     searches: Counter::new(),
     search: Histogram::new(),
+    reloads: Counter::new(),
     not_stored: [const { Counter::new() }; NotStored::ALL.len()],
     queue_bytes: AtomicU64::new(0),
     waiting_clients: AtomicU64::new(0),
@@ -221,6 +232,8 @@ pub static METRICS: Metrics = Metrics {
     gallery_samples: AtomicU64::new(0),
     gallery_bytes: AtomicU64::new(0),
     pictures_seen: AtomicU64::new(0),
+    reloading: AtomicU64::new(0),
+    replaced_models: AtomicU64::new(0),
 };
 
 impl Metrics {

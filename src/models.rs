@@ -1,10 +1,11 @@
-//! The models of this node: loaded from `models-path` at start, looked up by every request.
+//! The models of this node: loaded from `models-path` at start, looked up by every request. What is
+//! served changes by [`crate::reload`] only.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Instant;
 
 use parking_lot::RwLock;
@@ -16,8 +17,13 @@ use crate::recognition::{Recognizer, State};
 use crate::server::log;
 use crate::settings;
 
+/// Tells one model from another, also from an earlier one of the same name; never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ModelId(u64);
+
 /// A model that can be asked.
 pub struct ServedModel {
+    pub id: ModelId,
     pub recognizer: Recognizer,
     /// The field of its results, `name@version`.
     pub field: CString,
@@ -29,7 +35,9 @@ impl ServedModel {
         let field = format!("{}@{}", recognizer.name(), recognizer.version());
         // A name has no NUL (`Folder::is_name`), a version is hex digits.
         let field = CString::new(field).unwrap_or_default();
-        ServedModel { recognizer, field, metrics: ModelMetrics::default() }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = ModelId(NEXT.fetch_add(1, Relaxed));
+        ServedModel { id, recognizer, field, metrics: ModelMetrics::default() }
     }
 
     /// Loads the graphs, unless they are, and says in the log what became of it.
@@ -67,48 +75,53 @@ fn cannot_be_loaded(name: &str, reason: &str) -> Error {
 }
 
 /// One folder of `models-path`.
+#[derive(Clone)]
 pub struct Entry {
     pub name: String,
     /// The model, or what is wrong with its manifest.
     pub model: Result<Arc<ServedModel>, String>,
+    /// Why what the folder holds by now is not what is served: a reload could not take it over.
+    pub not_taken: Option<String>,
 }
 
-#[derive(Default)]
-struct Registry {
-    path: PathBuf,
-    engine: &'static str,
-    /// What is used and why.
-    engine_reason: String,
-    entries: Vec<Entry>,
+/// The models that are served, and what it takes to load others.
+#[derive(Clone)]
+pub struct Registry {
+    pub path: PathBuf,
+    pub engines: Arc<Engines>,
+    /// By name.
+    pub entries: Vec<Entry>,
 }
 
-/// Written once, when the module loads.
+/// Written when the module loads and when a reload has ended, by the main thread.
 static REGISTRY: RwLock<Option<Registry>> = RwLock::new(None);
 
 /// Opens every folder of `path` and loads what is not lazy, several at a time. The log says what
 /// became of each.
 pub fn load_all(path: &Path, engines: Engines) {
-    let mut folders: Vec<PathBuf> = match std::fs::read_dir(path) {
-        Ok(entries) => entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.is_dir() && !is_hidden(path))
-            .collect(),
-        Err(error) => {
-            log::warning(&format!("no models: {}: {error}", path.display()));
-            Vec::new()
-        }
-    };
-    folders.sort();
+    let folders = folders(path).unwrap_or_else(|reason| {
+        log::warning(&format!("no models: {reason}"));
+        Vec::new()
+    });
     let engines = Arc::new(engines);
     let entries: Vec<Entry> = folders.iter().map(|folder| open(folder, &engines)).collect();
     let models = entries.iter().filter_map(|entry| entry.model.as_ref().ok());
     load_together(&models.filter(|model| !model.recognizer.is_lazy()).collect::<Vec<_>>());
-    *REGISTRY.write() = Some(Registry {
-        path: path.to_owned(),
-        engine: engines.name(),
-        engine_reason: engines.describe(),
-        entries,
-    });
+    *REGISTRY.write() = Some(Registry { path: path.to_owned(), engines, entries });
+}
+
+/// The folders of `path`, each of which is a model; by name.
+pub fn folders(path: &Path) -> Result<Vec<PathBuf>, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let folder = entry.map_err(failed)?.path();
+        if folder.is_dir() && !is_hidden(&folder) {
+            folders.push(folder);
+        }
+    }
+    folders.sort();
+    Ok(folders)
 }
 
 /// Loads models on every core.
@@ -136,19 +149,45 @@ fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-fn folder_name(path: &Path) -> String {
+pub fn folder_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn open(folder: &Path, engines: &Arc<Engines>) -> Entry {
+/// Opens a model's folder, without loading its graphs.
+pub fn open(folder: &Path, engines: &Arc<Engines>) -> Entry {
     let name = folder_name(folder);
-    match Recognizer::open(folder, engines.clone()) {
-        Ok(recognizer) => Entry { name, model: Ok(Arc::new(ServedModel::new(recognizer))) },
-        Err(error) => {
-            log::warning(&format!("model {name} cannot be loaded: {error}"));
-            Entry { name, model: Err(error.0) }
-        }
+    let opened = Recognizer::open(folder, engines.clone());
+    if let Err(error) = &opened {
+        log::warning(&format!("model {name} cannot be loaded: {error}"));
     }
+    let model = opened.map(|recognizer| Arc::new(ServedModel::new(recognizer)));
+    Entry { name, model: model.map_err(|error| error.0), not_taken: None }
+}
+
+/// What is served now.
+pub fn registry() -> Option<Registry> {
+    REGISTRY.read().clone()
+}
+
+/// Serves these from now on; gives back what was served before.
+pub fn replace(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut registry = REGISTRY.write();
+    let served = registry.as_mut().map(|registry| &mut registry.entries);
+    served.map_or(Vec::new(), |served| std::mem::replace(served, entries))
+}
+
+/// Warns if requests that name no model cannot be served.
+pub fn check_default() -> Result<(), Error> {
+    let checked = find(&settings::MODEL.get()).and_then(|model| model.check_loaded());
+    if let Err(error) = &checked {
+        log::warning(&format!("the default model is not there: {error}"));
+    }
+    checked
+}
+
+/// Whether requests get this very model; it may have been replaced since it was found.
+pub fn is_served(model: &ServedModel) -> bool {
+    find(model.recognizer.name()).is_ok_and(|served| served.id == model.id)
 }
 
 /// The model of that name, or the default one.
@@ -194,7 +233,7 @@ pub fn is_unknown(name: &str) -> bool {
 pub fn engine() -> (&'static str, String) {
     let registry = REGISTRY.try_read();
     let found = registry.as_ref().and_then(|registry| registry.as_ref());
-    found.map_or(("none", String::new()), |found| (found.engine, found.engine_reason.clone()))
+    found.map_or(("none", String::new()), |found| (found.engines.name(), found.engines.describe()))
 }
 
 /// Hands every entry to `visit`; never waits, as INFO in a crash report must not.

@@ -22,7 +22,8 @@
 //!
 //! Two locks are shared with threads, each held for a push or a pop, never over work: the queue's and
 //! the mailbox's. A thread that waits holds none. (Settings are atomics, or have a lock each; the
-//! models are behind one that is written at load only.)
+//! models are behind one that only the main thread writes, when they are loaded and reloaded; the
+//! thread that reloads them is [`crate::reload`]'s.)
 //!
 //! What was rejected:
 //!
@@ -45,7 +46,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -226,8 +227,7 @@ pub fn push_hash(request: RequestId, payload: Payload) {
 
 /// Begins no more work and waits for what runs, but not longer than that: the server is about to
 /// end, and its libraries' data with it. The threads stay.
-pub fn halt(wait: Duration) {
-    let deadline = Instant::now() + wait;
+pub fn halt(deadline: Instant) {
     let mut state = STATE.lock();
     state.halted = true;
     while state.running > 0 {
@@ -277,7 +277,8 @@ pub fn post(done: Done) {
     }
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+/// Starts a thread of ours.
+pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).stack_size(STACK_SIZE).spawn(move || {
         our_thread::block_signals();
         our_thread::use_all_cores();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redis_module::RedisString;
 
 use crate::error::Error;
+use crate::reload::Fate;
 
 pub enum Reply {
     /// A result's JSON text.
@@ -17,6 +18,8 @@ pub enum Reply {
     Meta(Box<Meta>),
     Models(Vec<Model>),
     Tree(Tree),
+    /// What became of each model.
+    Reloaded(Vec<(String, Fate)>),
     Error(Error),
 }
 
@@ -59,5 +62,6 @@ pub struct Model {
     pub files: Vec<String>,
     /// Bytes of weights.
     pub memory: usize,
+    /// Why it cannot be loaded, or why its folder's new content is not served.
     pub error: String,
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_module::{Context, RedisString};
 
@@ -20,12 +20,13 @@ use crate::lookup::{check_named_digest, computed_key, look_up};
 use crate::metrics::METRICS;
 use crate::models::ServedModel;
 use crate::queue::{self, Done, JobId, Recognized};
+use crate::reload;
 use crate::reply::Reply;
 use crate::server::payload::Payload;
 use crate::server::{guard, main_thread, request};
 use crate::stores::{self, STORES_A_TURN, Settlement, string};
 
-/// How long the server's end waits for running inference.
+/// How long the server's end waits for running inference and for a model that is being loaded.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
 
 /// A job that has ended, some of whose requests still wait for their turn.
@@ -304,7 +305,7 @@ fn note_end(id: RequestId, request: &Request, place: &Rc<Place>, result: &Result
         failures::remember(Failure {
             request: id,
             place: place.clone(),
-            model: model.clone(),
+            model: model.id,
             digest: request.digest,
             error: error.clone(),
         });
@@ -324,5 +325,8 @@ fn forget(id: RequestId) {
 
 /// The server's end: nothing more is begun, and no inference runs into it.
 pub fn shutdown() {
-    queue::halt(SHUTDOWN_WAIT);
+    let deadline = Instant::now() + SHUTDOWN_WAIT;
+    reload::halt();
+    queue::halt(deadline);
+    reload::wait_until(deadline);
 }

@@ -14,7 +14,7 @@ use redis_module::{Context, RedisString};
 use crate::digest::Digest;
 use crate::in_flight::{self, Place, RequestId};
 use crate::metrics::{METRICS, NotStored};
-use crate::models::ServedModel;
+use crate::models::{self, ServedModel};
 use crate::server::{guard, keyspace, main_thread, request};
 use crate::{cache, settings};
 
@@ -70,7 +70,9 @@ fn settle_now(ctx: &Context, settlement: &Settlement) {
         }
         Err(reason) => {
             METRICS.not_stored(reason).increment();
-            if matches!(reason, NotStored::Memory | NotStored::Foreign | NotStored::Refused) {
+            let in_vain =
+                [NotStored::Memory, NotStored::Foreign, NotStored::Replaced, NotStored::Refused];
+            if in_vain.contains(&reason) {
                 // Who waits for the key to change would wait in vain.
                 keyspace::notify(ctx, FAILED_EVENT, &key);
             }
@@ -88,6 +90,9 @@ fn store(
     let (place, id) = (&settlement.place, settlement.request);
     if in_flight::with(|in_flight| in_flight.is_superseded(place, id, digest)) {
         return Err(NotStored::Superseded);
+    }
+    if !models::is_served(&settlement.model) {
+        return Err(NotStored::Replaced);
     }
     let ttl = settlement.ttl.or_else(settings::ttl);
     cache::store(ctx, key, digest, &settlement.model, result, ttl)?;

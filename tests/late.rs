@@ -237,7 +237,7 @@ fn a_refused_store_leaves_the_key_as_it_was() {
     };
     let before = stored(&mut client);
     assert_eq!(before.len(), 3);
-    config_set(&server, "maxmemory", "1mb");
+    config_set(&server, "maxmemory", "100kb");
     assert!(recognize(CAMERA, &photos::green()).text(&mut client).contains("green"));
     assert_eq!(server.count("not_stored_memory"), 1);
     assert_eq!(stored(&mut client), before);

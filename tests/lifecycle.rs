@@ -367,3 +367,12 @@ fn a_shutdown_that_fails_changes_nothing() {
         assert_settled(&mut server);
     });
 }
+
+/// Debian's own unit of redis-server kills it for what workers do to stand back.
+#[test]
+fn where_scheduling_is_forbidden_recognition_goes_on_without_it() {
+    let mut server = Server::with().without_scheduling().start();
+    recognize("image:1", &photos::red()).text(&mut server.client());
+    assert!(server.is_alive());
+    assert!(server.log().contains("scheduling is forbidden"), "{}", server.log());
+}

@@ -119,7 +119,7 @@ fn a_server_that_never_evicts_answers_and_does_not_store() {
         .chain((0..10).map(|i| server.send(&recognize(format!("own:{i}"), &photos::slow(300)))))
         .collect();
     wait_until("all are under way", || server.count("requests") == 20);
-    assert_eq!(cmd("CONFIG").arg(&["SET", "maxmemory", "1mb"]).text(&mut client), "OK");
+    assert_eq!(cmd("CONFIG").arg(&["SET", "maxmemory", "500kb"]).text(&mut client), "OK");
     let nowait = recognize("nowait", &photos::slow(100)).arg("NOWAIT").text(&mut client);
     assert_eq!(nowait, "ACCEPTED");
     assert_eq!(get("nowait").arg(&["WAIT", "60000"]).text(&mut client), RED_RESULT);
@@ -162,4 +162,56 @@ fn waiting_clients_that_the_server_sends_away_leave_nothing_behind() {
         let computed = server.model_count("tiny", "computed");
         assert_eq!(cmd("DBSIZE").number(&mut server.client()), computed);
     }
+}
+
+/// Every policy, with and without a time to live: what cannot be stored is counted, and every client gets its result.
+#[test]
+fn a_full_node_answers_whatever_its_policy() {
+    let policies = [
+        "noeviction",
+        "allkeys-lru",
+        "allkeys-lfu",
+        "allkeys-random",
+        "volatile-lru",
+        "volatile-lfu",
+        "volatile-ttl",
+        "volatile-random",
+    ];
+    let mut server = Server::with()
+        .setting("threads", 2)
+        .config("maxmemory", "20mb")
+        .config("maxmemory-policy", "allkeys-lru")
+        .start();
+    let mut client = server.client();
+    for policy in policies {
+        cmd("CONFIG").arg(&["SET", "maxmemory-policy", "allkeys-lru"]).text(&mut client);
+        let before = evicted(&server);
+        fill(&server, || evicted(&server) > before + 100);
+        cmd("CONFIG").arg(&["SET", "maxmemory-policy", policy]).text(&mut client);
+        if policy == "noeviction" {
+            cmd("CONFIG").arg(&["SET", "maxmemory", "10mb"]).text(&mut client);
+        }
+        let counts =
+            |server: &Server| ["stored", "not_stored_memory"].map(|name| server.count(name));
+        let [stored_before, refused_before] = counts(&server);
+        for i in 0..60 {
+            let payload = photos::padded(&photos::red(), if i % 10 == 0 { 300_000 } else { 2_000 });
+            let options: &[&str] = if i % 2 == 0 { &["EX", "1000"] } else { &[] };
+            let reply =
+                recognize(photos::key_of(&payload), &payload).arg(options).reply(&mut client);
+            assert_eq!(reply.text(), RED_RESULT, "{policy}");
+        }
+        wait_until("every job is over", || server.count("requests") == 0);
+        let [stored, refused] = counts(&server);
+        let (stored, refused) = (stored - stored_before, refused - refused_before);
+        assert_eq!(stored + refused, 60, "{policy}: {:#?}", server.info());
+        match policy {
+            "noeviction" => assert_eq!(stored, 0),
+            _ if policy.starts_with("allkeys") => assert_eq!(refused, 0, "{policy}"),
+            // Only what has a time to live can be evicted: the server may be full for good.
+            _ => (),
+        }
+        cmd("CONFIG").arg(&["SET", "maxmemory", "20mb"]).text(&mut client);
+    }
+    assert_settled(&mut server);
 }

@@ -211,7 +211,7 @@ fn a_full_memory_costs_the_store_and_not_the_result() {
     let server = Server::with().config("maxmemory-policy", "noeviction").start();
     let mut client = server.client();
     recognize("before", &photos::red()).text(&mut client);
-    config_set(&mut client, "maxmemory", "1mb");
+    config_set(&mut client, "maxmemory", "100kb");
     assert!(cmd("SET").arg("x").arg("y").error(&mut client).starts_with("OOM "));
 
     assert_eq!(recognize("k", &photos::unique(&photos::red())).text(&mut client), RED_RESULT);

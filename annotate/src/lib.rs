@@ -18,7 +18,7 @@ mod result;
 use image::RgbImage;
 
 pub use error::Error;
-pub use photo::{read_photo, write_picture};
+pub use photo::{photo_of, read_photo, write_picture};
 
 /// Most pixels of a photo, as many as the module takes by default (`image.max-pixels`).
 pub const MAX_PIXELS: u64 = 50_000_000;

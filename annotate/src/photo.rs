@@ -1,7 +1,7 @@
 //! Reading a photo as the module sees it (upright, transparency over white), and writing a picture.
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{BufRead, Cursor, Seek};
 use std::path::Path;
 
 use image::codecs::jpeg::JpegEncoder;
@@ -18,10 +18,26 @@ const JPEG_QUALITY: u8 = 92;
 /// # Errors
 /// [`Error::Photo`] if it can't be read or decoded, [`Error::PhotoSize`] if it has more than [`MAX_PIXELS`].
 pub fn read_photo(path: &Path) -> Result<RgbImage, Error> {
-    let unreadable =
-        |error: &dyn std::error::Error| Error::Photo(format!("{}: {error}", path.display()));
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let reader = reader.map_err(|error| unreadable(&error))?;
+    let name = path.display().to_string();
+    let reader = ImageReader::open(path).map_err(|error| unreadable(&name, &error))?;
+    read(reader, &name)
+}
+
+/// The same of a file that is in memory.
+///
+/// # Errors
+/// As [`read_photo`].
+pub fn photo_of(file: &[u8]) -> Result<RgbImage, Error> {
+    read(ImageReader::new(Cursor::new(file)), "standard input")
+}
+
+fn unreadable(name: &str, error: &dyn std::error::Error) -> Error {
+    Error::Photo(format!("{name}: {error}"))
+}
+
+fn read(reader: ImageReader<impl BufRead + Seek>, name: &str) -> Result<RgbImage, Error> {
+    let unreadable = |error: &dyn std::error::Error| unreadable(name, error);
+    let reader = reader.with_guessed_format().map_err(|error| unreadable(&error))?;
     // The limits of crate image are in force: 512 MB for what it decodes.
     let mut decoder = reader.into_decoder().map_err(|error| unreadable(&error))?;
     let (width, height) = decoder.dimensions();

@@ -46,7 +46,7 @@ const EXPIRATION: Argument = Argument {
     optional: true,
 };
 
-static COMMANDS: [Command; 4] = [
+static COMMANDS: [Command; 5] = [
     Command {
         name: c"image.recognize",
         summary: c"Returns what is in an image: the stored result, or else a computed one, which it stores.",
@@ -111,11 +111,25 @@ static COMMANDS: [Command; 4] = [
     },
     Command {
         name: c"image.models",
-        summary: c"Lists the models of this node, and why one could not be loaded.",
-        complexity: c"O(N) with N the number of models",
-        arity: 1,
+        summary: c"Lists the models of this node, and why one could not be loaded; or has it take over what has changed in their folders.",
+        complexity: c"O(N) with N the number of models; a reload loads them in the background",
+        arity: -1,
         key: KeyUse::None,
         categories: c"read slow",
+        arguments: &[Argument {
+            name: c"reload",
+            kind: ArgumentKind::Token,
+            token: Some(c"RELOAD"),
+            optional: true,
+        }],
+    },
+    Command {
+        name: c"image.reload",
+        summary: c"Takes over new, changed and removed models without a restart, as IMAGE.MODELS RELOAD does. Who may not run it may not run that either.",
+        complexity: c"O(N) with N the number of models; they are loaded in the background",
+        arity: 1,
+        key: KeyUse::None,
+        categories: c"admin dangerous slow",
         arguments: &[],
     },
 ];

@@ -32,6 +32,9 @@ pub fn fill(section: &Section) {
         let name = format!("not_stored_{}", reason.name());
         section.number(&name, METRICS.not_stored(reason).get());
     }
+    section.number("reloading", METRICS.reloading.load(Relaxed));
+    section.number("reloads", METRICS.reloads.get());
+    section.number("replaced_models", METRICS.replaced_models.load(Relaxed));
     section.decimal("saved_seconds", METRICS.saved_microseconds.get() as f64 / 1e6);
     section.number("galleries", METRICS.galleries.load(Relaxed));
     section.number("gallery_subjects", METRICS.gallery_subjects.load(Relaxed));

@@ -1,22 +1,59 @@
-//! `IMAGE.MODELS`: what this node can recognise, and what it cannot and why.
+//! `IMAGE.MODELS`: what this node can recognise, and what it cannot and why; and `RELOAD`, which has it
+//! look again.
 
-use redis_module::{Context, RedisError, RedisResult, RedisString};
+use redis_module::{Context, ContextFlags, RedisError, RedisResult, RedisString};
 
-use crate::models;
+use crate::error::{Error, Word, quoted};
 use crate::recognition::State;
 use crate::reply::{Model, Reply};
-use crate::server::request;
+use crate::server::{blocked, request};
+use crate::{models, reload};
 
-/// `IMAGE.MODELS`
+/// The longest that a client waits for a reload, which takes as long as the models are large.
+const RELOAD_TIMEOUT_MS: i64 = 300_000;
+
+/// `IMAGE.MODELS [RELOAD]`
 pub fn list(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
+    match arguments.as_slice() {
+        [_] => request::answer(ctx, || Ok(Some(describe_all()))),
+        [_, word] => request::answer(ctx, || {
+            if !word.as_slice().eq_ignore_ascii_case(b"RELOAD") {
+                let word = quoted(word.as_slice());
+                return Err(Error::new(Word::Err, format!("RELOAD was expected, not {word}")));
+            }
+            // Redis 7.0 knows no rule for one argument of a command; so the rule for the command
+            // that does the same counts.
+            if !request::may_run(ctx, c"image.reload") {
+                let sentence = "this user has no permissions to run the 'image.reload' command";
+                return Err(Error::new(Word::NoPerm, sentence));
+            }
+            start_reload(ctx)
+        }),
+        _ => Err(RedisError::WrongArity),
+    }
+}
+
+/// `IMAGE.RELOAD`
+pub fn reload_models(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
     if arguments.len() != 1 {
         return Err(RedisError::WrongArity);
     }
-    request::answer(ctx, || {
-        let mut list = Vec::new();
-        models::for_each(|entry| list.push(describe(entry)));
-        Ok(Some(Reply::Models(list)))
-    })
+    request::answer(ctx, || start_reload(ctx))
+}
+
+fn start_reload(ctx: &Context) -> Result<Option<Reply>, Error> {
+    reload::begin()?;
+    if ctx.get_flags().contains(ContextFlags::DENY_BLOCKING) {
+        return Ok(Some(Reply::Status("STARTED")));
+    }
+    reload::attach(blocked::block::<reload::Waits>(ctx, RELOAD_TIMEOUT_MS));
+    Ok(None)
+}
+
+fn describe_all() -> Reply {
+    let mut list = Vec::new();
+    models::for_each(|entry| list.push(describe(entry)));
+    Reply::Models(list)
 }
 
 fn describe(entry: &models::Entry) -> Model {
@@ -48,6 +85,9 @@ fn describe(entry: &models::Entry) -> Model {
             line.memory = memory;
         }
         State::Failed(reason) => line.error = reason.0.clone(),
+    }
+    if let Some(reason) = &entry.not_taken {
+        line.error = format!("what its folder holds now is not served: {reason}");
     }
     line
 }

@@ -40,6 +40,7 @@ pub struct Options {
     pub count: Option<usize>,
     pub dimensions: Option<usize>,
     pub next: Option<u64>,
+    pub with_vectors: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,7 @@ pub enum Name {
     Count,
     Dimensions,
     Next,
+    WithVectors,
 }
 
 impl Name {
@@ -87,6 +89,7 @@ impl Name {
             Name::Count => "COUNT",
             Name::Dimensions => "DIMENSIONS",
             Name::Next => "NEXT",
+            Name::WithVectors => "WITHVECTORS",
         }
     }
 }
@@ -136,6 +139,7 @@ impl Options {
             Name::Refresh => self.refresh = true,
             Name::NoWait => self.nowait = true,
             Name::WithMeta => self.with_meta = true,
+            Name::WithVectors => self.with_vectors = true,
             Name::Model => self.model = Some(String::from_utf8_lossy(value()?).into_owned()),
             Name::Top => self.top = Some(number(name, value()?, MAX_TOP)? as usize),
             Name::Ex => {

@@ -173,6 +173,13 @@ impl<A: Memory> Gallery<A> {
         });
     }
 
+    /// The embedding of a sample, 32-bit little-endian floats.
+    pub fn vector(&self, sample: SampleId) -> Option<Vec<u8>> {
+        let (chunk, row) = self.place(self.row_of(sample)?);
+        let numbers = self.chunks[chunk].row(row).iter().flat_map(|line| line.0);
+        Some(numbers.take(self.binding.dimensions).flat_map(f32::to_le_bytes).collect())
+    }
+
     pub(super) fn each_row(&self, mut show: impl FnMut(Owner, &[u8])) {
         let mut vector = Zeroizing::new(Vec::with_capacity(4 * self.binding.dimensions));
         for chunk in &self.chunks {

@@ -20,7 +20,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Word};
 use crate::galleries::Call;
 use crate::metrics::METRICS;
-use crate::models::ServedModel;
+use crate::models::{ModelId, ServedModel};
 use crate::queue::{self, JobId, Work};
 use crate::server::blocked::ClientId;
 use crate::server::payload::Payload;
@@ -33,13 +33,8 @@ struct Job {
     requests: VecDeque<RequestId>,
 }
 
-/// What makes two requests the same job. Models are told apart by their address, which a job keeps
-/// alive: a reloaded model is another one.
-type JobKey = (Digest, usize);
-
-fn job_key(digest: Digest, model: &Arc<ServedModel>) -> JobKey {
-    (digest, Arc::as_ptr(model) as usize)
-}
+/// What makes two requests the same job. A reloaded model is another one.
+type JobKey = (Digest, ModelId);
 
 /// What is remembered of a key while something is under way for it.
 #[derive(Default)]
@@ -50,7 +45,7 @@ struct History {
     /// The newest request whose result the key holds.
     newest: Option<(RequestId, Digest)>,
     /// The newest request that ended with a result, for each model.
-    succeeded: HashMap<usize, RequestId>,
+    succeeded: HashMap<ModelId, RequestId>,
 }
 
 #[derive(Default)]
@@ -174,7 +169,8 @@ impl InFlight {
         self.publish();
     }
 
-    /// The newest request on that key for that model, and for that digest if one is named.
+    /// The newest request on that key for that model, and for that digest if one is named. One that
+    /// came before a reload is answered by the model as it was then.
     pub fn newest_on(
         &self,
         place: &Place,
@@ -188,7 +184,7 @@ impl InFlight {
                     (Some(wanted), Some(known)) => wanted == known,
                     _ => true,
                 };
-                same && Arc::ptr_eq(&request.model, model)
+                same && request.model.recognizer.name() == model.recognizer.name()
             })
         };
         self.places.get(place)?.requests.iter().rev().find(fits).copied()
@@ -206,7 +202,7 @@ impl InFlight {
         };
         request.digest = Some(digest);
         let nobody_waits = request.asker.is_none() && request.wanted;
-        let key = job_key(digest, &request.model);
+        let key = (digest, request.model.id);
         if let Some(job_id) = self.job_ids.get(&key)
             && let Some(job) = self.jobs.get_mut(job_id)
         {
@@ -324,7 +320,7 @@ impl InFlight {
     /// Notes that a request ended with a result, stored or not.
     pub fn note_success(&mut self, place: &Place, model: &Arc<ServedModel>, id: RequestId) {
         if let Some(history) = self.places.get_mut(place) {
-            let newest = history.succeeded.entry(Arc::as_ptr(model) as usize).or_insert(id);
+            let newest = history.succeeded.entry(model.id).or_insert(id);
             *newest = id.max(*newest);
         }
     }
@@ -337,8 +333,7 @@ impl InFlight {
         id: RequestId,
     ) -> bool {
         let history = self.places.get(place);
-        let newest =
-            history.and_then(|history| history.succeeded.get(&(Arc::as_ptr(model) as usize)));
+        let newest = history.and_then(|history| history.succeeded.get(&model.id));
         newest.is_some_and(|newest| *newest > id)
     }
 

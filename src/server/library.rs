@@ -2,7 +2,9 @@
 
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::files::real_path;
 
 /// The path of the shared library that this code was loaded from.
 pub fn path() -> Option<PathBuf> {
@@ -16,5 +18,5 @@ pub fn path() -> Option<PathBuf> {
         }
         CStr::from_ptr(info.dli_fname)
     };
-    std::fs::canonicalize(OsStr::from_bytes(name.to_bytes())).ok()
+    real_path(Path::new(OsStr::from_bytes(name.to_bytes()))).ok()
 }

@@ -3,6 +3,7 @@
 //! module API offers safe to call. Everything here is to be called on the main thread unless it
 //! says otherwise.
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redis_module::raw;
@@ -47,6 +48,7 @@ pub fn check_api() -> Result<(), &'static str> {
         };
     }
     require! {
+        RedisModule_ACLCheckCommandPermissions
         RedisModule_ACLCheckKeyPermissions
         RedisModule_AvoidReplicaTraffic
         RedisModule_EventLoopAddOneShot
@@ -57,6 +59,14 @@ pub fn check_api() -> Result<(), &'static str> {
         RedisModule_SetCommandInfo
     }
     Ok(())
+}
+
+/// Panics are told on the standard error, without a backtrace: looking up its names in files ends in what
+/// `files::real_path` avoids, so that under RUST_BACKTRACE a panic that is caught would kill the server yet.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let _ = writeln!(std::io::stderr(), "redis-image: {panic}");
+    }));
 }
 
 /// Runs what the server calls: a panic that reached it would abort it.

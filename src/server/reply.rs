@@ -24,6 +24,10 @@ pub fn send(ctx: &Context, reply: &Reply) {
             models.iter().for_each(|model| send_model(ctx, model));
         }
         Reply::Tree(tree) => send_tree(ctx, tree),
+        Reply::Reloaded(fates) => {
+            raw::reply_with_map(ctx.ctx, fates.len() as c_long);
+            fates.iter().for_each(|(name, fate)| pair(ctx, name, &fate.describe()));
+        }
         Reply::Error(error) => send_error(ctx, error),
     }
 }

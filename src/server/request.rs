@@ -1,5 +1,6 @@
 //! What a command may ask about its caller.
 
+use std::ffi::CStr;
 use std::os::raw::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -80,4 +81,23 @@ pub fn current_user(ctx: &Context) -> Result<RedisString, Error> {
 pub fn may_use_key(ctx: &Context, user: &RedisString, key: &RedisString) -> bool {
     let permissions = AclPermissions::ACCESS | AclPermissions::INSERT | AclPermissions::UPDATE;
     ctx.acl_check_key_permission(user, key, &permissions).is_ok()
+}
+
+/// Whether the user who runs the context's command may run that one, too.
+pub fn may_run(ctx: &Context, command: &CStr) -> bool {
+    let Ok(user) = current_user(ctx) else { return false };
+    let command = RedisString::create_from_slice(std::ptr::null_mut(), command.to_bytes());
+    let find = api!(RedisModule_GetModuleUserFromUserName);
+    let check = api!(RedisModule_ACLCheckCommandPermissions);
+    let free = api!(RedisModule_FreeModuleUser);
+    // SAFETY: on the main thread, with live strings; the user, null if there is none, is freed once.
+    unsafe {
+        let user = find(user.inner);
+        if user.is_null() {
+            return false;
+        }
+        let status = check(user, [command.inner].as_mut_ptr(), 1);
+        free(user);
+        status == raw::REDISMODULE_OK as c_int
+    }
 }

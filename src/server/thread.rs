@@ -2,6 +2,45 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Whether threads may be given another priority and other cores.
+static MAY_SCHEDULE: AtomicBool = AtomicBool::new(true);
+
+/// Learns whether scheduling is allowed, before any thread of ours begins. Where a filter of system calls is at work it may
+/// kill the process for it (systemd's does, and Debian's unit of redis-server forbids `@resources`); so a child tries first.
+pub fn try_scheduling() -> bool {
+    let filtered = std::fs::read_to_string("/proc/self/status")
+        .is_ok_and(|status| status.lines().any(|line| line == "Seccomp:\t2"));
+    let may = !filtered || survives_scheduling();
+    MAY_SCHEDULE.store(may, Relaxed);
+    may
+}
+
+fn survives_scheduling() -> bool {
+    // SAFETY: plain system calls. The child calls only what may be called after a fork, and ends without running anything
+    // of the server's; the parent waits for this child alone.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            // A death here is expected, and no crash to keep an image of.
+            libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set);
+            libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set);
+            libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+            libc::_exit(0);
+        }
+        let mut status = 0;
+        while child > 0 && libc::waitpid(child, &mut status, 0) == -1 {
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                return false;
+            }
+        }
+        child > 0 && libc::WIFEXITED(status)
+    }
+}
 
 /// Keeps every asynchronous signal away from the calling thread: they are for the server's main
 /// thread. The synchronous ones (a crash) stay, so that the server can report it.
@@ -21,6 +60,9 @@ pub fn block_signals() {
 /// Lets the calling thread run on every core, whatever `server-cpulist` says of the main thread.
 /// Where this is not allowed, the thread stays where it is.
 pub fn use_all_cores() {
+    if !MAY_SCHEDULE.load(Relaxed) {
+        return;
+    }
     // SAFETY: an all-zero set is valid; `CPU_SET` stays within it; 0 means the calling thread.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
@@ -33,6 +75,9 @@ pub fn use_all_cores() {
 
 /// Sets the calling thread's CPU priority, 0 (like the main thread) to 19 (last).
 pub fn set_nice(nice: i32) -> io::Result<()> {
+    if !MAY_SCHEDULE.load(Relaxed) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     // SAFETY: plain numbers; on Linux a thread's id sets the priority of that thread alone.
     let status = unsafe {
         let thread = libc::syscall(libc::SYS_gettid) as libc::id_t;

@@ -30,18 +30,26 @@ impl Cluster {
 
     /// Adds a replica of the first node.
     pub fn add_replica(&mut self, node: impl Fn() -> Builder) {
+        self.add_replica_of(0, node);
+    }
+
+    pub fn add_replica_of(&mut self, master: usize, node: impl Fn() -> Builder) {
         self.nodes.push(node().cluster().start());
         self.introduce();
-        let master = cmd("CLUSTER").arg("MYID").text(&mut self.nodes[0].client());
+        let master = &self.nodes[master];
+        let id = cmd("CLUSTER").arg("MYID").text(&mut master.client());
         let replica = self.nodes.last().expect("just added");
         wait_until("the replica knows its master", || {
-            cmd("CLUSTER").arg(&["REPLICATE", &master]).reply(&mut replica.client())
+            cmd("CLUSTER").arg(&["REPLICATE", &id]).reply(&mut replica.client())
                 == Reply::Value(redis::Value::Okay)
         });
-        replica.wait_for_sync(&self.nodes[0]);
-        wait_until("the master knows its replica", || {
-            cmd("CLUSTER").arg("NODES").text(&mut self.nodes[0].client()).contains(" slave ")
-        });
+        replica.wait_for_sync(master);
+        let is_known = |line: &str| line.contains("slave") && line.contains(&id);
+        for server in &self.nodes {
+            wait_until("the node knows the replica", || {
+                cmd("CLUSTER").arg("NODES").text(&mut server.client()).lines().any(is_known)
+            });
+        }
     }
 
     fn introduce(&self) {
@@ -67,6 +75,12 @@ impl Cluster {
             Some(port) => command.reply(&mut self.on(port).client()),
             None => reply,
         }
+    }
+
+    /// The place in `nodes` of the master that was given `slot`; for a cluster without replicas.
+    pub fn owner(&self, slot: i64) -> usize {
+        let masters = self.nodes.len();
+        (0..masters).find(|i| (SLOTS * (i + 1) / masters) as i64 > slot).expect("an owner")
     }
 
     pub fn on(&self, port: u16) -> &Server {

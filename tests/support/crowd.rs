@@ -3,13 +3,16 @@
 use super::{Ask, Pending, Reply, Server, get, photos, recognize, server::Builder, wait_until};
 use crate::commands::RED_RESULT;
 use redis::cmd;
+use std::time::{Duration, Instant};
 
 pub const CROWD: usize = 40;
 const WORKERS: usize = 30;
 
-/// From .4 s on, when all are under way, one job after another ends; the last ten begin only then.
-fn work_milliseconds(member: usize) -> u64 {
-    400 + 20 * member as u64
+/// When all are under way, from .4 s on or later on a slow machine, one job after another ends; the last ten begin only
+/// then. `connecting` is the time that as many connections took.
+fn work_milliseconds(member: usize, connecting: Duration) -> u64 {
+    let first = (3 * connecting.as_millis() as u64).clamp(400, 8000);
+    first + 20 * member as u64
 }
 
 /// Forty clients that wait, each for a picture of its own.
@@ -26,11 +29,13 @@ impl Crowd {
     /// Every fourth picture goes through the hashing thread, every fifth is asked for by `NOWAIT` and `GET … WAIT`.
     pub fn send(server: &Server) -> Crowd {
         let computed = server.model_count("tiny", "computed");
+        let start = Instant::now();
         let clients: Vec<_> = (0..CROWD).map(|_| server.client()).collect();
+        let connecting = start.elapsed();
         let members = clients.into_iter().enumerate().map(|(i, mut client)| {
             let bytes = if i % 4 == 3 { 300_000 } else { 1_000 };
-            let payload =
-                photos::slowed(&photos::padded(&photos::red(), bytes), work_milliseconds(i));
+            let milliseconds = work_milliseconds(i, connecting);
+            let payload = photos::slowed(&photos::padded(&photos::red(), bytes), milliseconds);
             let key = photos::key_of(&payload);
             let mut request = recognize(&key, &payload);
             if i % 5 == 4 {

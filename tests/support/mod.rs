@@ -17,28 +17,35 @@
 //!   same port. A `Server` that goes out of scope is killed by its pid; in a panic its log is printed.
 //! - No reply takes longer than [`PATIENCE`]: a lost one fails the test instead of hanging it.
 //! - `photos::slow(ms)`, `photos::panicking()` work only with a module built with the feature `test-switches`.
-//! - REDIS_IMAGE_MODULE names another module, REDIS_SERVER another server, REDIS_IMAGE_SHARED another shared folder.
+//! - REDIS_IMAGE_MODULE names another module, REDIS_SERVER another server, REDIS_IMAGE_SHARED another shared folder,
+//!   REDIS_IMAGE_CONFIG adds lines to every server's redis.conf (`io-threads 4`).
 
 mod client;
 pub mod cluster;
 pub mod compare;
 pub mod crowd;
+pub mod follow;
 pub mod galleries;
+mod seccomp;
+pub mod sentinel;
 pub mod server;
 pub mod watch;
 
 pub mod photos;
 pub mod protobuf;
 pub mod tiny;
+pub mod tool;
 
 pub use client::{Ask, Pending, Reply, get, recognize, recognize_ro};
 pub use server::Server;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The longest that anything may take before a test calls it lost.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// The longest that anything may take before a test calls it lost: tract reads a page of text in a fifth of it, and the
+/// machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `condition` holds; panics with `what` after [`PATIENCE`].
 #[track_caller]
@@ -57,6 +64,12 @@ pub fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "waited in vain for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Says that this test cannot be run here, and why. Past the test harness, which would keep it to itself.
+pub fn skipped(reason: &str) {
+    let thread = std::thread::current();
+    let _ = writeln!(std::io::stderr(), "skipped: {}: {reason}", thread.name().unwrap_or("a test"));
 }
 
 pub fn repository() -> &'static Path {

@@ -4,6 +4,7 @@ use super::client::{Ask, Pending, connect};
 use super::{PATIENCE, tiny, wait_for, wait_until};
 use redis::{Cmd, Connection, ProtocolVersion, cmd};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -18,12 +19,14 @@ pub struct Builder {
     models: Option<PathBuf>,
     module: bool,
     cluster: bool,
+    filtered: bool,
 }
 
 pub struct Server {
     folder: TempDir,
     pub port: u16,
     process: Option<Child>,
+    filtered: bool,
 }
 
 impl Builder {
@@ -73,13 +76,19 @@ impl Builder {
         self
     }
 
+    /// Killed for changing a thread's priority or cores, as by Debian's unit of redis-server.
+    pub fn without_scheduling(mut self) -> Builder {
+        self.filtered = true;
+        self
+    }
+
     pub fn start(self) -> Server {
         for _ in 0..20 {
             let folder =
                 tempfile::Builder::new().prefix("redis-image-").tempdir().expect("a folder");
             let port = free_port();
             self.write_configuration(folder.path(), port);
-            let mut server = Server { folder, port, process: None };
+            let mut server = Server { folder, port, process: None, filtered: self.filtered };
             if server.launch() {
                 return server;
             }
@@ -97,7 +106,7 @@ impl Builder {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
         self.write_configuration(folder.path(), port);
-        let mut server = Server { folder, port, process: None };
+        let mut server = Server { folder, port, process: None, filtered: self.filtered };
         assert!(!server.launch(), "the server started although it should not");
         server.log()
     }
@@ -112,6 +121,7 @@ impl Builder {
             ("enable-debug-command".into(), "local".into()),
             ("enable-module-command".into(), "local".into()),
         ];
+        lines.extend(lines_for_every_server());
         if self.cluster {
             lines.push(("cluster-enabled".into(), "yes".into()));
             lines.push(("cluster-port".into(), free_port().to_string()));
@@ -154,6 +164,7 @@ impl Server {
             models: None,
             module: true,
             cluster: false,
+            filtered: false,
         }
     }
 
@@ -288,14 +299,16 @@ impl Server {
             .append(true)
             .open(self.folder.path().join("server.log"))
             .expect("a log");
-        let program = std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
-        let process = Command::new(program)
+        let mut command = Command::new(program());
+        command
             .arg(self.folder.path().join("redis.conf"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .expect("redis-server is installed");
+            .stderr(log);
+        if self.filtered {
+            super::seccomp::forbid_scheduling(&mut command);
+        }
+        let process = command.spawn().expect("redis-server is installed");
         let pid = process.id();
         self.process = Some(process);
         let deadline = Instant::now() + 3 * PATIENCE;
@@ -336,8 +349,13 @@ fn telling_part(log: &str) -> String {
     lines[start..].iter().take(100).map(|line| format!("{line}\n")).collect()
 }
 
+/// The server's program.
+pub fn program() -> OsString {
+    std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
+}
+
 /// The process that answers on `port` and has loaded its data: another's server may have taken the port.
-fn answering_pid(port: u16) -> Option<u32> {
+pub fn answering_pid(port: u16) -> Option<u32> {
     let mut client = connect(port, ProtocolVersion::RESP2, None).ok()?;
     cmd("PING").query::<String>(&mut client).ok()?;
     let text: String = cmd("INFO").arg("server").query(&mut client).ok()?;
@@ -345,7 +363,7 @@ fn answering_pid(port: u16) -> Option<u32> {
 }
 
 /// A port below those that the system gives to outgoing connections, so that a stopped server finds its own free again.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() * 61 % 12000) as u16;
     wait_for("a free port", || {
@@ -369,6 +387,16 @@ pub fn module_path() -> PathBuf {
         path.display()
     );
     path
+}
+
+/// What REDIS_IMAGE_CONFIG adds to every redis.conf: a line `name value` each. A test's own lines come after it.
+fn lines_for_every_server() -> Vec<(String, String)> {
+    let text = std::env::var("REDIS_IMAGE_CONFIG").unwrap_or_default();
+    let line = |line: &str| {
+        let (name, value) = line.trim().split_once(' ').expect("REDIS_IMAGE_CONFIG: `name value`");
+        (name.to_owned(), value.trim().to_owned())
+    };
+    text.lines().filter(|text| !text.trim().is_empty()).map(line).collect()
 }
 
 fn quoted(name: &str, value: &str) -> String {

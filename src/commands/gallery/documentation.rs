@@ -108,7 +108,7 @@ pub static DOCUMENTATION: &[Command] = &[
     },
     Command {
         name: c"image.subjects",
-        summary: c"Lists the subjects of a gallery with their samples, page by page.",
+        summary: c"Lists the subjects of a gallery with their samples, and embeddings if wanted, page by page.",
         complexity: c"O(N) with N the subjects of the page",
         arity: -2,
         key: KeyUse::ReadOnly { incomplete: false },
@@ -117,6 +117,7 @@ pub static DOCUMENTATION: &[Command] = &[
             GALLERY,
             Argument { optional: true, ..required(c"cursor", ArgumentKind::Integer) },
             option(c"count", ArgumentKind::Integer, c"COUNT"),
+            option(c"withvectors", ArgumentKind::Token, c"WITHVECTORS"),
         ],
     },
     Command {

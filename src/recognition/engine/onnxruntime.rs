@@ -14,6 +14,7 @@ use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights};
 use ort::value::TensorRef;
 
 use super::{Onnx, Output, Session};
+use crate::files::real_path;
 use crate::recognition::error::{LoadError, printable};
 
 pub const NAME: &str = "onnxruntime";
@@ -65,7 +66,7 @@ impl Library {
 /// The library at a place: the file itself, or the one of that folder with the highest name.
 fn in_place(place: &Path) -> Option<PathBuf> {
     if place.is_file() {
-        return std::fs::canonicalize(place).ok();
+        return real_path(place).ok();
     }
     let entries = std::fs::read_dir(place).ok()?;
     let is_library = |path: &PathBuf| {
@@ -73,7 +74,7 @@ fn in_place(place: &Path) -> Option<PathBuf> {
         name.starts_with(FILE_PREFIX) && path.is_file()
     };
     let found = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_library).max()?;
-    std::fs::canonicalize(found).ok()
+    real_path(&found).ok()
 }
 
 /// Has another process load the library: this very program, which is asked for its version and

@@ -5,19 +5,19 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rxing::common::{
-    BitArray, BitMatrix, GlobalHistogramBinarizer, HybridBinarizer, LineOrientation, Result,
+    BitArray, BitMatrix, DetectorRXingResult, GlobalHistogramBinarizer, HybridBinarizer,
+    LineOrientation, Result,
 };
 use rxing::datamatrix::DataMatrixReader;
-use rxing::multi::MultipleBarcodeReader;
-use rxing::qrcode::cpp_port::QrReader;
-use rxing::qrcode::cpp_port::detector::FindFinderPatterns;
+use rxing::qrcode::cpp_port::decoder::Decode;
+use rxing::qrcode::cpp_port::detector::{FindFinderPatterns, GenerateFinderPatternSets, SampleQR};
 use rxing::{
-    BarcodeFormat, Binarizer, BinaryBitmap, DecodeHints, Luma8LuminanceSource, Luma8Source,
-    RXingResult, Reader,
+    BarcodeFormat, Binarizer, BinaryBitmap, DecodeHints, Luma8LuminanceSource, Luma8Source, Reader,
 };
 
 use super::codes::{Code, Format, Point};
 use super::gray::Gray;
+use super::threshold;
 
 /// How dark and light are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,13 @@ const MOST_DATA_MATRIX: usize = 12;
 
 /// More finder patterns, of which a QR code has three, are no codes but a picture made to take long.
 const MOST_FINDERS: usize = 400;
+/// The same of places in lines that look like the middle of one: finding patterns takes time with the
+/// square of their number.
+const MOST_CENTRES: usize = 12_000;
+/// Finder patterns of a QR code.
+const FINDERS: usize = 3;
+/// Most sets of three finder patterns that turn out to be no code.
+const MOST_FAILED: usize = 2000;
 
 /// Looks for codes of the wanted formats.
 pub fn scan(gray: &Gray, threshold: Threshold, wants: impl Fn(Format) -> bool) -> Vec<Code> {
@@ -46,7 +53,7 @@ pub fn scan(gray: &Gray, threshold: Threshold, wants: impl Fn(Format) -> bool) -
     if wants(Format::QRCode) {
         found.extend(qr_codes(gray, &black));
     }
-    if wants(Format::DataMatrix) {
+    if wants(Format::DataMatrix) && may_hold_matrix(&black) {
         found.extend(data_matrices(gray, black));
     }
     found
@@ -57,7 +64,8 @@ fn black_and_white(gray: &Gray, threshold: Threshold) -> Option<BitMatrix> {
     let source = Luma8Source::new_with_slice(&gray.pixels, width, height).ok()?;
     // Nothing that the closure shares is written: a panic leaves no broken state.
     guarded(|| match threshold {
-        Threshold::Local => HybridBinarizer::new(source).get_black_matrix().cloned().ok(),
+        Threshold::Local => threshold::local(gray)
+            .or_else(|| HybridBinarizer::new(source).get_black_matrix().cloned().ok()),
         Threshold::Global => GlobalHistogramBinarizer::new(source).get_black_matrix().cloned().ok(),
     })
 }
@@ -67,17 +75,85 @@ fn guarded<T>(search: impl FnOnce() -> Option<T>) -> Option<T> {
     catch_unwind(AssertUnwindSafe(search)).ok().flatten()
 }
 
-/// Only by the port of zxing-cpp's detector: ZXing's older one compares every three finder patterns,
-/// so that a picture full of them takes minutes.
+/// By the port of zxing-cpp's detector: ZXing's older one compares every three finder patterns, so
+/// that a picture full of them takes minutes. Its reader would do the same steps, but without a bound.
 fn qr_codes(gray: &Gray, black: &BitMatrix) -> Vec<Code> {
-    let hints = hints(BarcodeFormat::QR_CODE);
-    let finders = guarded(|| Some(FindFinderPatterns(black, true, 0).len()));
-    if finders.is_none_or(|finders| finders > MOST_FINDERS) {
+    if !(1..=MOST_CENTRES).contains(&likely_centres(black)) {
         return Vec::new();
     }
-    let results = guarded(|| QrReader.decode_multiple_with_hints(&mut bitmap(black), &hints).ok());
-    let results = results.unwrap_or_default();
-    results.iter().filter_map(|result| code(gray, Format::QRCode, result)).collect()
+    let Some(mut finders) = guarded(|| Some(FindFinderPatterns(black, true, 0))) else {
+        return Vec::new();
+    };
+    if !(FINDERS..=MOST_FINDERS).contains(&finders.len()) {
+        return Vec::new();
+    }
+    // The likely ones first.
+    let sets = guarded(|| Some(GenerateFinderPatternSets(&mut finders))).unwrap_or_default();
+    let mut used = Vec::new();
+    let mut found = Vec::new();
+    let mut failed = 0;
+    for set in &sets {
+        let three = [set.bl, set.tl, set.tr];
+        if three.iter().any(|finder| used.contains(finder)) {
+            continue;
+        }
+        let read = guarded(|| {
+            let sampled = SampleQR(black, set).ok()?;
+            let decoded = Decode(sampled.getBits()).ok().filter(|decoded| decoded.isValid())?;
+            Some((decoded.text(), sampled.getPoints().to_vec()))
+        });
+        if let Some((text, points)) = read {
+            used.extend(three);
+            found.extend(code(gray, Format::QRCode, text, &points));
+        } else {
+            failed += 1;
+            if failed == MOST_FAILED {
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// Counts where a line looks like the middle of a finder pattern: dark, light, dark, light, dark, of one,
+/// one, three, one and one modules. It is the first thing that the detector asks, on the same lines.
+fn likely_centres(black: &BitMatrix) -> usize {
+    const LINES: usize = 3;
+    let mut count = 0;
+    let mut runs: Vec<u32> = Vec::new();
+    for y in (LINES as u32 - 1..black.height()).step_by(LINES) {
+        runs.clear();
+        runs_of(&black.getRow(y), black.width(), &mut runs);
+        // The first run is light.
+        let fives = runs.windows(5).skip(1).step_by(2);
+        count += fives
+            .filter(|run| {
+                run[2] >= 3 && run[2] >= 2 * run[0].max(run[4]) && run[2] >= run[1].max(run[3])
+            })
+            .count();
+    }
+    count
+}
+
+/// Lengths of a line's light and dark runs in turn, a light one first, which may have none.
+fn runs_of(line: &BitArray, width: u32, runs: &mut Vec<u32>) {
+    let mut from = 0;
+    let mut last = 0;
+    for (index, &word) in (0u32..).zip(line.getBitArray()) {
+        // A bit for every pixel that differs from the one before it.
+        let mut changes = word ^ (word << 1 | last);
+        last = word >> (usize::BITS - 1);
+        while changes != 0 {
+            let at = index * usize::BITS + changes.trailing_zeros();
+            if at >= width {
+                break;
+            }
+            runs.push(at - from);
+            from = at;
+            changes &= changes - 1;
+        }
+    }
+    runs.push(width - from);
 }
 
 /// The reader gives one code at a time: what is read is wiped out, and it looks again.
@@ -99,10 +175,49 @@ fn data_matrices(gray: &Gray, mut black: BitMatrix) -> Vec<Code> {
                 black.unset(x, y);
             }
         }
-        let Some(code) = code(gray, Format::DataMatrix, &result) else { break };
+        let Some(code) = code(gray, Format::DataMatrix, result.getText().to_owned(), points) else {
+            break;
+        };
         found.push(code);
     }
     found
+}
+
+/// Changes between light and dark that a row and a column through a matrix code have at least: one of a
+/// Data Matrix has at least ten modules, at half of which it changes, and light around it.
+const LEAST_CHANGES: u32 = 6;
+
+/// Whether some row and some column change often enough. What has upright bars only has no such column.
+fn may_hold_matrix(black: &BitMatrix) -> bool {
+    let words = black.getRowSize();
+    // Three bits of a counter for every column, that stay where they are full.
+    let mut counters = vec![[0usize; 3]; words];
+    let mut before = vec![0; words];
+    let (mut has_row, mut has_column) = (false, false);
+    for y in 0..black.height() {
+        let row = black.getRow(y);
+        let bits = row.getBitArray();
+        let mut last = 0;
+        let mut changes = 0;
+        for ((&word, before), [ones, twos, fours]) in
+            bits.iter().zip(&mut before).zip(&mut counters)
+        {
+            changes += (word ^ (word << 1 | last)).count_ones();
+            last = word >> (usize::BITS - 1);
+            let add = (word ^ *before) & !(*twos & *fours);
+            let carry = *ones & add;
+            *ones ^= add;
+            *fours |= *twos & carry;
+            *twos ^= carry;
+            has_column |= *twos & *fours != 0;
+            *before = word;
+        }
+        has_row |= changes >= LEAST_CHANGES;
+        if has_row && has_column {
+            return true;
+        }
+    }
+    false
 }
 
 fn hints(format: BarcodeFormat) -> DecodeHints {
@@ -114,14 +229,14 @@ fn hints(format: BarcodeFormat) -> DecodeHints {
 }
 
 /// A result in pixels of the photo. The readers give the corners from the top left clockwise.
-fn code(gray: &Gray, format: Format, result: &RXingResult) -> Option<Code> {
+fn code(gray: &Gray, format: Format, text: String, points: &[rxing::Point]) -> Option<Code> {
     let point = |point: &rxing::Point| {
         let is_somewhere = point.x.is_finite() && point.y.is_finite();
         is_somewhere.then(|| gray.in_photo(Point { x: point.x - 0.5, y: point.y - 0.5 }))
     };
-    let points: Vec<Point> = result.getPoints().iter().map(point).collect::<Option<_>>()?;
+    let points: Vec<Point> = points.iter().map(point).collect::<Option<_>>()?;
     let corners = *points.first_chunk::<4>()?;
-    Some(Code::new(format, result.getText().to_owned(), corners))
+    Some(Code::new(format, text, corners))
 }
 
 fn bitmap(black: &BitMatrix) -> BinaryBitmap<Made> {
@@ -176,5 +291,49 @@ impl Binarizer for Made {
 
     fn get_height(&self) -> usize {
         self.black.height() as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(width: usize, height: usize, is_dark: impl Fn(usize, usize) -> bool) -> BitMatrix {
+        let mut black = BitMatrix::new(width as u32, height as u32).unwrap();
+        for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
+            black.set_bool(x as u32, y as u32, is_dark(x, y));
+        }
+        black
+    }
+
+    #[test]
+    fn bars_are_no_matrix_and_a_chequered_field_may_be_one() {
+        assert!(!may_hold_matrix(&picture(200, 100, |_, _| false)));
+        let inside = |x: usize, y: usize| (60..140).contains(&x) && (20..80).contains(&y);
+        assert!(!may_hold_matrix(&picture(200, 100, |x, y| inside(x, y) && x % 4 < 2)));
+        assert!(!may_hold_matrix(&picture(200, 100, |x, y| inside(x, y) && y % 4 < 2)));
+        let field = |x: usize, y: usize| inside(x, y) && (x / 8 + y / 8) % 2 == 0;
+        assert!(may_hold_matrix(&picture(200, 100, field)));
+    }
+
+    #[test]
+    fn the_middle_of_a_finder_pattern_is_likely_on_the_lines_through_it() {
+        // Modules of three pixels: three lines of every third go through the middle.
+        let finder = |x: usize, y: usize| {
+            let ring = usize::abs_diff(x / 3, 26).max(usize::abs_diff(y / 3, 10));
+            matches!(ring, 0 | 1 | 3)
+        };
+        assert_eq!(likely_centres(&picture(170, 64, finder)), 3);
+        assert_eq!(likely_centres(&picture(170, 64, |x, _| x % 6 < 3)), 0);
+        assert_eq!(likely_centres(&picture(170, 64, |_, _| true)), 0);
+    }
+
+    #[test]
+    fn runs_are_those_of_the_line() {
+        let dark = [0..2, 5..64, 64..70, 128..129];
+        let black = picture(129, 1, |x, _| dark.iter().any(|side| side.contains(&x)));
+        let mut runs = Vec::new();
+        runs_of(&black.getRow(0), 129, &mut runs);
+        assert_eq!(runs, [0, 2, 3, 65, 58, 1]);
     }
 }

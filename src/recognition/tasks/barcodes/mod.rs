@@ -13,6 +13,7 @@ mod edges;
 mod gray;
 mod linear;
 mod matrix;
+mod threshold;
 
 #[cfg(test)]
 mod tests;
@@ -82,7 +83,7 @@ impl Body for BarcodesManifest {
 
 impl TaskKind for Barcodes {
     const NAME: &'static str = "barcodes";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     type Manifest = BarcodesManifest;
 
     fn load(

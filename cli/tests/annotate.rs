@@ -1,4 +1,4 @@
-//! The program as a shell calls it: files in, a picture out.
+//! `redis-image annotate` as a shell calls it: files in, a picture out.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +11,9 @@ const OBJECT: &str =
     r#"{"task":"objects","objects":[{"label":"cat","id":3,"score":0.9,"box":[20,100,60,100]}],"#;
 
 fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_redis-image-annotate"))
+    let mut program = Command::new(env!("CARGO_BIN_EXE_redis-image"));
+    program.arg("annotate");
+    program
 }
 
 /// Runs it with the result on standard input.
@@ -27,7 +29,7 @@ fn annotated(photo: &Path, result: &str, output: &Path) -> Output {
 fn complaint(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr.clone()).unwrap();
-    assert!(text.starts_with("redis-image-annotate: ") && text.lines().count() == 1, "{text}");
+    assert!(text.starts_with("redis-image: ") && text.lines().count() == 1, "{text}");
     text
 }
 
@@ -102,8 +104,7 @@ fn what_goes_wrong_is_told_and_writes_nothing() {
     assert!(complaint(&refused).contains("NOMODEL no model objects"));
     let missing = annotated(Path::new("/nowhere.png"), &result, &output);
     assert!(complaint(&missing).contains("/nowhere.png"));
-    let no_image =
-        annotated(Path::new(env!("CARGO_BIN_EXE_redis-image-annotate")), &result, &output);
+    let no_image = annotated(Path::new(env!("CARGO_BIN_EXE_redis-image")), &result, &output);
     assert!(complaint(&no_image).contains("photo can't be read"));
     assert!(!output.exists());
     let other_format = annotated(&photo, &result, &folder.path().join("out.gif"));

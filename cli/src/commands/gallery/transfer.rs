@@ -1,0 +1,98 @@
+//! `redis-image gallery export` and `import`: a gallery as lines of JSON, exact to the bit.
+
+use super::Place;
+use crate::connect::Connection;
+use crate::error::Error;
+use crate::gallery::{About, Gallery, Sample};
+use crate::output::print;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Write a gallery to standard output: a line about it, then one for each sample
+#[derive(Args)]
+#[command(after_long_help = "\
+The file holds people's embeddings: keep it as you keep the gallery, and delete it when somebody is to be forgotten.")]
+pub struct Export {
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Read what `export` wrote into a gallery; a second time it changes nothing
+#[derive(Args)]
+pub struct Import {
+    #[command(flatten)]
+    place: Place,
+
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    subject: String,
+    sample: u64,
+    /// Base64 of 32-bit little-endian floats.
+    vector: String,
+}
+
+pub async fn export(arguments: Export) -> Result<ExitCode, Error> {
+    let connection = Connection::open(&arguments.place.connection).await?;
+    let gallery = Gallery::new(&connection, &arguments.place.gallery);
+    let about = gallery.about().await?;
+    let samples = gallery.samples().await?;
+    print(&to_json(&about)?)?;
+    for Sample { subject, id, vector } in samples {
+        let line = Line { subject, sample: id, vector: STANDARD.encode(vector) };
+        print(&to_json(&line)?)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn import(arguments: Import) -> Result<ExitCode, Error> {
+    let (about, samples) = read(&arguments.file)?;
+    let connection = Connection::open(&arguments.place.connection).await?;
+    let gallery = Gallery::new(&connection, &arguments.place.gallery);
+    gallery.bind(&about).await?;
+    let (done, error) = gallery.restore(&about, &samples, true).await;
+    eprintln!("{done} of {} samples are in {}", samples.len(), gallery.key());
+    match error {
+        Some(error) if done == 0 => Err(error),
+        Some(error) => {
+            eprintln!("the first that is not: {error}");
+            Ok(ExitCode::from(1))
+        }
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn read(path: &std::path::Path) -> Result<(About, Vec<Sample>), Error> {
+    let failed = |why: String| Error::file(path, why);
+    let file = File::open(path).map_err(|why| failed(why.to_string()))?;
+    let mut lines = BufReader::new(file).lines();
+    let head = lines.next().ok_or_else(|| failed("the file is empty".to_owned()))?;
+    let head = head.map_err(|why| failed(why.to_string()))?;
+    let about = serde_json::from_str(&head)
+        .map_err(|why| failed(format!("its first line is none of `gallery export`: {why}")))?;
+    let mut samples = Vec::new();
+    for (number, line) in (2..).zip(lines) {
+        let wrong = |why: String| failed(format!("line {number}: {why}"));
+        let line = line.map_err(|why| wrong(why.to_string()))?;
+        let Line { subject, sample, vector } =
+            serde_json::from_str(&line).map_err(|why| wrong(why.to_string()))?;
+        let vector = STANDARD.decode(vector).map_err(|why| wrong(why.to_string()))?;
+        samples.push(Sample { subject, id: sample, vector });
+    }
+    Ok((about, samples))
+}
+
+fn to_json(line: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(line).map_err(|why| Error::usage(why.to_string()))
+}

@@ -1,0 +1,188 @@
+//! A camera's folder. A thread of its own listens to the file system and hands on what is complete; the workers
+//! recognise it.
+
+use super::arrivals::Arrivals;
+use super::patience::{Patient, Unanswered, Wishes};
+use crate::digest;
+use crate::error::Error;
+use crate::output::{Outcome, json_line, print};
+use crate::stop::Stop;
+use clap::Args;
+use notify::{RecursiveMode, Watcher};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::spawn_blocking;
+
+/// How often unsettled files are looked at, and a request to stop.
+const TICK: Duration = Duration::from_millis(200);
+const DEFAULT_POLL: Duration = Duration::from_secs(5);
+
+#[derive(Args)]
+#[command(next_help_heading = "Folder")]
+pub struct Options {
+    /// Pass over what lies there at the start
+    #[arg(long, conflicts_with = "stream")]
+    new_only: bool,
+
+    /// End when all that lies there at the start is recognised
+    #[arg(long, conflicts_with_all = ["stream", "new_only"])]
+    existing_only: bool,
+
+    /// Look into the folder so often instead of being told, for network file systems
+    #[arg(long, value_name = "SECONDS", conflicts_with = "stream", value_parser = clap::value_parser!(u64).range(1..))]
+    poll: Option<u64>,
+
+    /// A file of which nothing is told is complete when it has not changed for so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, conflicts_with = "stream")]
+    settle: f64,
+}
+
+pub async fn watch(
+    recognizer: Arc<Patient>,
+    folder: PathBuf,
+    options: Options,
+    workers: usize,
+    stop: Stop,
+) -> Result<ExitCode, Error> {
+    if !folder.is_dir() {
+        return Err(Error::file(&folder, "it is no folder"));
+    }
+    let settle = Duration::try_from_secs_f64(options.settle)
+        .map_err(|why| Error::usage(format!("--settle: {why}")))?;
+    let (complete, queue) = mpsc::channel(1);
+    let queue = Arc::new(Mutex::new(queue));
+    let (told, mut outcomes) = mpsc::channel(workers);
+    for _ in 0..workers {
+        tokio::spawn(work(recognizer.clone(), queue.clone(), told.clone(), stop.clone()));
+    }
+    drop((told, queue));
+    let is_bounded = options.existing_only;
+    let arrivals = Arrivals::new(folder, settle);
+    let listening = stop.clone();
+    let listener = std::thread::spawn(move || listen(arrivals, &options, &complete, &listening));
+
+    let (mut failed, mut done) = (0u64, 0u64);
+    while let Some(outcome) = outcomes.recv().await {
+        match outcome.recognized {
+            Ok(_) => done += 1,
+            Err(_) => failed += 1,
+        }
+        print(&json_line(&outcome))?;
+    }
+    eprintln!("{done} recognised, {failed} failed");
+    match listener.join() {
+        Ok(Err(error)) => Err(error),
+        _ if is_bounded && stop.is_requested() => Ok(ExitCode::from(crate::stop::INTERRUPTED)),
+        _ if is_bounded && failed > 0 => Ok(ExitCode::FAILURE),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Hands on every file as it is complete, until it is time to stop.
+fn listen(
+    mut arrivals: Arrivals,
+    options: &Options,
+    complete: &mpsc::Sender<PathBuf>,
+    stop: &Stop,
+) -> Result<(), Error> {
+    let (sender, events) = channel();
+    let mut poll = options.poll.map(Duration::from_secs);
+    // Begun before the first look: what comes in between is seen twice rather than not at all.
+    let watcher = match poll {
+        Some(_) => None,
+        None if options.existing_only => None,
+        None => {
+            let watcher = told_of(arrivals.folder(), sender.clone());
+            if let Err(why) = &watcher {
+                eprintln!(
+                    "redis-image: the folder can't be watched ({why}); looking into it every {} s instead",
+                    DEFAULT_POLL.as_secs()
+                );
+                poll = Some(DEFAULT_POLL);
+            }
+            watcher.ok()
+        }
+    };
+    if options.new_only {
+        arrivals.pass_over_existing();
+    }
+    let mut ready = arrivals.scan();
+    let mut looked = Instant::now();
+    loop {
+        for path in ready.drain(..) {
+            if complete.blocking_send(path).is_err() {
+                return Ok(());
+            }
+        }
+        if stop.is_requested() || options.existing_only && !arrivals.is_waiting() {
+            return Ok(());
+        }
+        match events.recv_timeout(TICK) {
+            Ok(Ok(event)) => ready = arrivals.on_event(&event),
+            Ok(Err(why)) => {
+                eprintln!("redis-image: {why}");
+                ready = arrivals.scan();
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        ready.extend(arrivals.settled());
+        if poll.is_some_and(|period| looked.elapsed() >= period) {
+            ready.extend(arrivals.scan());
+            looked = Instant::now();
+        }
+        // Unmounted or removed: nothing will ever come.
+        if !arrivals.folder().is_dir() {
+            return Err(Error::file(arrivals.folder(), "the folder has gone"));
+        }
+        let _ = &watcher;
+    }
+}
+
+fn told_of(
+    folder: &Path,
+    sender: Sender<notify::Result<notify::Event>>,
+) -> notify::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(sender)?;
+    watcher.watch(folder, RecursiveMode::Recursive)?;
+    Ok(watcher)
+}
+
+async fn work(
+    recognizer: Arc<Patient>,
+    queue: Arc<Mutex<mpsc::Receiver<PathBuf>>>,
+    told: mpsc::Sender<Outcome>,
+    stop: Stop,
+) {
+    while !stop.is_requested() {
+        let next = async { queue.lock().await.recv().await };
+        let path = tokio::select! {
+            path = next => path,
+            () = stop.wait() => None,
+        };
+        let Some(path) = path else { return };
+        let Some(Some(outcome)) = stop.in_time(recognize(&recognizer, path)).await else { return };
+        if told.send(outcome).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Nothing if it was time to stop.
+async fn recognize(recognizer: &Patient, path: PathBuf) -> Option<Outcome> {
+    let name = path.to_string_lossy().into_owned();
+    let read = spawn_blocking(move || digest::read(&path)).await;
+    let payload = match read.unwrap_or_else(|why| Err(Error::usage(why.to_string()))) {
+        Ok(payload) => payload,
+        Err(error) => return Some(Outcome { path: name, digest: None, recognized: Err(error) }),
+    };
+    let recognized = match recognizer.recognize(&payload, &Wishes::default()).await {
+        Ok(recognized) => Ok(recognized),
+        Err(Unanswered::Refused(error)) => Err(error),
+        Err(Unanswered::Stopped) => return None,
+    };
+    Some(Outcome { path: name, digest: Some(digest::of(&payload)), recognized })
+}

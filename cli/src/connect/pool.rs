@@ -1,0 +1,202 @@
+//! Open connections to each node. A request has one to itself: `IMAGE.RECOGNIZE` blocks its connection, so that several
+//! on a shared one would be recognised one after the other.
+
+use super::address::Address;
+use super::options::Access;
+use crate::error::Error;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisConnectionInfo, RedisError, Value};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+pub struct Pool {
+    access: Access,
+    nodes: Mutex<HashMap<Address, Arc<NodePool>>>,
+}
+
+#[derive(Default)]
+struct NodePool {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<MultiplexedConnection>,
+    /// Since when nobody got an answer.
+    silent_since: Option<Instant>,
+}
+
+/// What is sent in one go.
+pub enum Batch<'a> {
+    Command(&'a Cmd),
+    /// Behind an ASKING, which concerns the very next command.
+    Asking(&'a Cmd),
+    Pipeline(&'a Pipeline, usize),
+}
+
+impl Pool {
+    pub fn new(access: Access) -> Pool {
+        Pool { access, nodes: Mutex::default() }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.access.tls.is_some()
+    }
+
+    /// The replies, error replies among them as values; an error where none came.
+    pub async fn send(
+        &self,
+        address: &Address,
+        batch: Batch<'_>,
+        patience: Duration,
+    ) -> Result<Vec<Result<Value, Error>>, Error> {
+        let node = self.node(address);
+        let idle = node.lock().idle.pop();
+        let exchange = async {
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => self.access.connect(address, &self.access.login).await?,
+            };
+            let replies = exchange(&mut connection, batch).await;
+            Ok::<_, Error>((connection, replies.map_err(|why| told(address, &why))?))
+        };
+        let outcome = match tokio::time::timeout(patience, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(lost(address, format!("nothing came for {} s", patience.as_secs()))),
+        };
+        let mut state = node.lock();
+        match outcome {
+            Ok((connection, replies)) => {
+                state.idle.push(connection);
+                state.silent_since = None;
+                Ok(replies
+                    .into_iter()
+                    .map(|reply| reply.map_err(|why| told(address, &why)))
+                    .collect())
+            }
+            Err(error) => {
+                // The others are as old as this one, and most likely as broken.
+                state.idle.clear();
+                state.silent_since.get_or_insert_with(Instant::now);
+                Err(error)
+            }
+        }
+    }
+
+    /// Once, on a connection of its own, with a Sentinel's login.
+    pub async fn ask_sentinel(&self, address: &Address, command: &Cmd) -> Result<Value, Error> {
+        let exchange = async {
+            let mut connection = self.access.connect(address, &self.access.sentinel_login).await?;
+            connection.send_packed_command(command).await.map_err(|why| told(address, &why))
+        };
+        match tokio::time::timeout(CONNECT_TIME, exchange).await {
+            Ok(reply) => reply,
+            Err(_) => Err(lost(address, format!("nothing came for {} s", CONNECT_TIME.as_secs()))),
+        }
+    }
+
+    /// For how long nobody got an answer of this node.
+    pub fn outage(&self, address: &Address) -> Duration {
+        self.node(address).lock().silent_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Forgets the connections and outages of nodes that are not among these.
+    pub fn keep(&self, addresses: &[Address]) {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.retain(|address, _| addresses.contains(address));
+    }
+
+    fn node(&self, address: &Address) -> Arc<NodePool> {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.entry(address.clone()).or_default().clone()
+    }
+}
+
+impl NodePool {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Access {
+    async fn connect(
+        &self,
+        address: &Address,
+        login: &RedisConnectionInfo,
+    ) -> Result<MultiplexedConnection, Error> {
+        let info = self.info(address, login)?;
+        let client = match &self.tls {
+            Some(tls) => Client::build_with_tls(info, tls.clone()),
+            None => Client::open(info),
+        };
+        // How long a reply may take is the caller's matter.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIME))
+            .set_response_timeout(None);
+        let client = client.map_err(|why| Error::usage(why.to_string()))?;
+        client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .map_err(|why| told(address, &why))
+    }
+}
+
+type Replies = Vec<Result<Value, RedisError>>;
+
+async fn exchange(
+    connection: &mut MultiplexedConnection,
+    batch: Batch<'_>,
+) -> Result<Replies, RedisError> {
+    let single = match batch {
+        Batch::Command(command) => connection.send_packed_command(command).await,
+        Batch::Asking(command) => {
+            let mut pipeline = Pipeline::with_capacity(2);
+            pipeline.cmd("ASKING").add_command(command.clone());
+            return Ok(many(connection, &pipeline, 2).await?.into_iter().skip(1).collect());
+        }
+        Batch::Pipeline(pipeline, count) => return many(connection, pipeline, count).await,
+    };
+    match single {
+        Err(error) if error.code().is_none() => Err(error),
+        reply => Ok(vec![reply.and_then(Value::extract_error)]),
+    }
+}
+
+async fn many(
+    connection: &mut MultiplexedConnection,
+    pipeline: &Pipeline,
+    count: usize,
+) -> Result<Replies, RedisError> {
+    let replies = connection.send_packed_commands(pipeline, 0, count).await?;
+    Ok(replies.into_iter().map(Value::extract_error).collect())
+}
+
+fn lost(address: &Address, why: String) -> Error {
+    Error::Lost { node: address.to_string(), why }
+}
+
+fn told(address: &Address, error: &RedisError) -> Error {
+    let reply = |word: &str, sentence: &str| Error::Reply {
+        node: address.to_string(),
+        word: word.to_owned(),
+        sentence: sentence.to_owned(),
+    };
+    if let Some(word) = error.code() {
+        return reply(word, error.detail().unwrap_or_default());
+    }
+    match error.kind() {
+        // At the login, where the crate keeps Redis's text inside its own.
+        redis::ErrorKind::AuthenticationFailed => {
+            reply("WRONGPASS", error.detail().unwrap_or("the server refused the login"))
+        }
+        redis::ErrorKind::InvalidClientConfig => Error::usage(error.to_string()),
+        // No other try makes it valid.
+        _ if error.to_string().contains("certificate") => Error::usage(format!(
+            "TLS with node {address}: {error}; see --tls-ca, --tls-cert and --insecure"
+        )),
+        _ => lost(address, error.to_string()),
+    }
+}

@@ -1,0 +1,331 @@
+//! `IMAGE.MODELS RELOAD`: what is new, changed or gone under `models-path` is taken over without a
+//! restart.
+//!
+//! A thread of its own, at the lowest CPU priority, opens every folder and loads what is not served
+//! already; then the main thread takes over all of it at once. A request keeps the model that it
+//! found, so jobs under way end with the old one, whose result the client gets and the key does not
+//! (`stores`): nobody would be served it. A model of the same version stays the very same, with its
+//! graphs and counters; one whose new form cannot be loaded stays, too, and says why.
+//!
+//! The thread then waits until nobody else holds what was replaced, and frees it: hundreds of
+//! megabytes are nothing for the main thread to give back.
+//!
+//! A second reload is refused while one runs. It cannot join: what its client has changed just now
+//! may lie in a folder that the first has passed already.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use redis_module::Context;
+
+use crate::error::{Error, Word};
+use crate::metrics::METRICS;
+use crate::models::{self, Entry, Registry, ServedModel};
+use crate::queue;
+use crate::recognition::State as ModelState;
+use crate::reply::Reply;
+use crate::server::blocked::{Client, ClientId, Waiting};
+use crate::server::{log, main_thread, thread as our_thread};
+
+/// The last of all, whatever `image.nice` says of the workers.
+const NICE: i32 = 19;
+/// How often the thread looks whether what was replaced is held by nobody else.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
+
+/// What became of a model.
+pub enum Fate {
+    /// It is served as before.
+    Kept,
+    /// It is served, and none of this name was.
+    Added,
+    /// It is served instead of another version.
+    Changed,
+    /// Its folder is gone.
+    Removed,
+    /// What its folder holds cannot be loaded. What was served before still is.
+    Failed(String),
+}
+
+/// What a reload has found and loaded.
+struct Plan {
+    entries: Vec<Entry>,
+    fates: Vec<(String, Fate)>,
+}
+
+/// What comes back to the main thread.
+struct Finished {
+    /// Or why nothing is taken over.
+    plan: Result<Plan, String>,
+    /// Where what was replaced goes.
+    retire: Sender<Vec<Arc<ServedModel>>>,
+}
+
+struct State {
+    /// Until the main thread has taken it over.
+    running: bool,
+    finished: Option<Finished>,
+    /// The server is about to end: nothing more is loaded or freed.
+    halted: bool,
+    /// The module is about to be unloaded.
+    closed: bool,
+    threads: Vec<JoinHandle<()>>,
+}
+
+static STATE: Mutex<State> = Mutex::new(State {
+    running: false,
+    finished: None,
+    halted: false,
+    closed: false,
+    threads: Vec::new(),
+});
+static LOADED: Condvar = Condvar::new();
+
+thread_local! {
+    /// The client that waits for the reload; the main thread's.
+    static WAITING: RefCell<Option<Client>> = const { RefCell::new(None) };
+}
+
+/// Starts a reload.
+pub fn begin() -> Result<(), Error> {
+    let refused = |sentence: String| Err(Error::new(Word::Err, sentence));
+    let mut state = STATE.lock();
+    if state.running {
+        return refused(
+            "the models are being reloaded already; ask again when that has ended".to_owned(),
+        );
+    }
+    let Some(registry) = models::registry() else {
+        return refused("the models are not loaded yet".to_owned());
+    };
+    (state.halted, state.closed) = (false, false);
+    state.threads.retain(|thread| !thread.is_finished());
+    match queue::spawn("image-models", move || run(registry)) {
+        Ok(thread) => state.threads.push(thread),
+        Err(error) => return refused(format!("cannot start a thread: {error}")),
+    }
+    state.running = true;
+    METRICS.reloading.store(1, Relaxed);
+    log::notice("reloading the models");
+    Ok(())
+}
+
+/// Has the client wait for the reload that was just begun.
+pub fn attach(client: Client) {
+    WAITING.set(Some(client));
+}
+
+/// Whether no reload is under way.
+pub fn is_idle() -> bool {
+    !STATE.lock().running
+}
+
+/// The server is about to end: the model that is being loaded is the last one.
+pub fn halt() {
+    STATE.lock().halted = true;
+}
+
+/// Waits until nothing is being loaded any more.
+pub fn wait_until(deadline: Instant) {
+    let mut state = STATE.lock();
+    while state.running && state.finished.is_none() {
+        if LOADED.wait_until(&mut state, deadline).timed_out() {
+            return;
+        }
+    }
+}
+
+/// Ends the threads, at unload, when no reload is under way.
+pub fn stop() {
+    STATE.lock().closed = true;
+    let threads = std::mem::take(&mut STATE.lock().threads);
+    for thread in threads {
+        if thread.join().is_err() {
+            log::warning("a thread had panicked");
+        }
+    }
+}
+
+fn run(registry: Registry) {
+    // Lower is always allowed.
+    let _ = our_thread::set_nice(NICE);
+    let plan = catch_unwind(AssertUnwindSafe(|| plan(&registry)))
+        .unwrap_or_else(|_| Err("a panic was caught; the server's log has more".to_owned()));
+    drop(registry);
+    let (retire, retired) = channel();
+    {
+        let mut state = STATE.lock();
+        state.finished = Some(Finished { plan, retire });
+        main_thread::run_soon(|_| main_thread::run_after(0, take_over));
+    }
+    LOADED.notify_all();
+    free(retired);
+}
+
+fn plan(current: &Registry) -> Result<Plan, String> {
+    let folders = models::folders(&current.path)?;
+    let mut plan = Plan { entries: Vec::new(), fates: Vec::new() };
+    for folder in &folders {
+        if STATE.lock().halted {
+            return Err("the server was about to end".to_owned());
+        }
+        #[cfg(feature = "test-switches")]
+        test_switches::obey(folder);
+        let name = models::folder_name(folder);
+        let served = current.entries.iter().find(|entry| entry.name == name);
+        let (entry, fate) = examine(folder, served, current);
+        plan.entries.push(entry);
+        plan.fates.push((name, fate));
+    }
+    for entry in &current.entries {
+        if !plan.entries.iter().any(|other| other.name == entry.name) {
+            plan.fates.push((entry.name.clone(), Fate::Removed));
+        }
+    }
+    Ok(plan)
+}
+
+/// What is to be served of a folder, given what is served now.
+fn examine(folder: &Path, served: Option<&Entry>, registry: &Registry) -> (Entry, Fate) {
+    let works = |model: &&Arc<ServedModel>| model.check_loaded().is_ok();
+    let old = served.and_then(|entry| entry.model.as_ref().ok()).filter(works);
+    let found = models::open(folder, &registry.engines);
+    let loaded = match (&found.model, old) {
+        (Ok(model), Some(old)) if model.field == old.field => {
+            let kept = Entry { model: Ok(old.clone()), ..found };
+            return (kept, Fate::Kept);
+        }
+        (Ok(model), _) => {
+            // Who uses a lazy one already would have to wait, or be told that it does not work.
+            let in_use =
+                old.is_some_and(|old| matches!(old.recognizer.state(), ModelState::Ready { .. }));
+            if in_use || !model.recognizer.is_lazy() {
+                model.load();
+            }
+            match model.recognizer.state() {
+                ModelState::Failed(reason) => Err(reason.0.clone()),
+                ModelState::Waiting | ModelState::Ready { .. } => Ok(()),
+            }
+        }
+        (Err(reason), _) => Err(reason.clone()),
+    };
+    match (loaded, old) {
+        (Ok(()), Some(_)) => (found, Fate::Changed),
+        (Ok(()), None) => (found, Fate::Added),
+        (Err(reason), Some(old)) => {
+            let model = Ok(old.clone());
+            (Entry { model, not_taken: Some(reason.clone()), ..found }, Fate::Failed(reason))
+        }
+        (Err(reason), None) => (found, Fate::Failed(reason)),
+    }
+}
+
+/// On the main thread: serves what was loaded, and tells who waits.
+fn take_over(_: &Context) {
+    let client = WAITING.take();
+    let finished = {
+        let mut state = STATE.lock();
+        state.running = false;
+        state.finished.take()
+    };
+    METRICS.reloading.store(0, Relaxed);
+    METRICS.reloads.increment();
+    let Some(Finished { plan, retire }) = finished else { return };
+    let reply = match plan {
+        Ok(Plan { entries, fates }) => {
+            let before = models::replace(entries);
+            let mut replaced: Vec<Arc<ServedModel>> =
+                before.into_iter().filter_map(|entry| entry.model.ok()).collect();
+            replaced.retain(|model| !models::is_served(model));
+            METRICS.replaced_models.fetch_add(replaced.len() as u64, Relaxed);
+            // The thread waits for them.
+            let _ = retire.send(replaced);
+            log::notice(&format!("models reloaded: {}", summary(&fates)));
+            // The log says so; nothing more is to be done about it.
+            let _ = models::check_default();
+            Reply::Reloaded(fates)
+        }
+        Err(reason) => {
+            let sentence = format!("the models are not reloaded: {reason}");
+            log::warning(&sentence);
+            Reply::Error(Error::new(Word::Err, sentence))
+        }
+    };
+    if let Some(client) = client {
+        client.unblock(reply);
+    }
+}
+
+fn summary(fates: &[(String, Fate)]) -> String {
+    let words: Vec<String> =
+        fates.iter().map(|(name, fate)| format!("{name} {}", fate.describe())).collect();
+    words.join(", ")
+}
+
+impl Fate {
+    /// As the reply says it.
+    pub fn describe(&self) -> String {
+        match self {
+            Fate::Kept => "kept".to_owned(),
+            Fate::Added => "added".to_owned(),
+            Fate::Changed => "changed".to_owned(),
+            Fate::Removed => "removed".to_owned(),
+            Fate::Failed(reason) => format!("failed: {reason}"),
+        }
+    }
+}
+
+/// Drops what was replaced as soon as nobody else holds it.
+fn free(retired: Receiver<Vec<Arc<ServedModel>>>) {
+    let Ok(mut retired) = retired.recv() else { return };
+    while !retired.is_empty() {
+        let (halted, closed) = {
+            let state = STATE.lock();
+            (state.halted, state.closed)
+        };
+        // At the server's end the engine's library may be gone already.
+        if !halted {
+            let before = retired.len();
+            retired.retain(|model| !closed && Arc::strong_count(model) > 1);
+            METRICS.replaced_models.fetch_sub((before - retired.len()) as u64, Relaxed);
+        }
+        std::thread::sleep(LOOK_AFTER);
+    }
+}
+
+/// The client of a reload, as the server sees it.
+pub struct Waits;
+
+impl Waiting for Waits {
+    fn timed_out(id: ClientId) -> (Reply, Option<Client>) {
+        let sentence = "the models are still being loaded; that goes on (INFO image: reloading), and IMAGE.MODELS will show what became of them";
+        (Reply::Error(Error::new(Word::Timeout, sentence)), take_client(id))
+    }
+
+    fn disconnected(id: ClientId) -> Option<Client> {
+        take_client(id)
+    }
+}
+
+fn take_client(id: ClientId) -> Option<Client> {
+    WAITING.with_borrow_mut(|waiting| waiting.take_if(|client| client.id() == id))
+}
+
+/// What the test suite plants: a folder is not passed while a file of this name lies in it.
+#[cfg(feature = "test-switches")]
+mod test_switches {
+    use std::path::Path;
+    use std::time::Duration;
+
+    pub fn obey(folder: &Path) {
+        while folder.join("test-hold").exists() && !super::STATE.lock().halted {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Slots on the move: results go with them, and what is computed meanwhile is stored or counted.
+
+use crate::commands::RED_RESULT;
+use crate::support::cluster::Cluster;
+use crate::support::crowd::{assert_settled, outcomes};
+use crate::support::follow::Follower;
+use crate::support::*;
+use redis::cmd;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// As an operator does it.
+fn reshard(from: &Server, to: &Server, slots: usize) {
+    let id = |node: &Server| cmd("CLUSTER").arg("MYID").text(&mut node.client());
+    let output = Command::new("redis-cli")
+        .args(["--cluster", "reshard", &format!("127.0.0.1:{}", from.port)])
+        .args(["--cluster-from", &id(from), "--cluster-to", &id(to)])
+        .args(["--cluster-slots", &slots.to_string(), "--cluster-yes"])
+        .output()
+        .expect("redis-cli is installed");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && !said.contains("ERR"), "{said}");
+}
+
+/// Waits until the nodes agree on who has which slots.
+fn wait_for_agreement(cluster: &Cluster) {
+    for node in &cluster.nodes {
+        wait_until("the nodes agree", || {
+            let port = format!("127.0.0.1:{}", node.port);
+            let check = Command::new("redis-cli").args(["--cluster", "check", &port]).output();
+            check.expect("redis-cli is installed").status.success()
+        });
+    }
+}
+
+fn sum(cluster: &Cluster, count: impl Fn(&Server) -> i64) -> i64 {
+    cluster.nodes.iter().map(count).sum()
+}
+
+#[test]
+fn slots_go_forth_and_back_under_load_and_no_result_is_wrong_or_lost() {
+    let mut cluster = Cluster::start(3, || Server::with().setting("threads", 2));
+    let over = AtomicBool::new(false);
+    let seen: Mutex<Vec<String>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for worker in 0..3 {
+            let (cluster, over, seen) = (&cluster, &over, &seen);
+            scope.spawn(move || {
+                let mut follower = Follower::of(cluster);
+                let mut keys = Vec::new();
+                while !over.load(Relaxed) {
+                    let bytes = if worker == 0 { 300_000 } else { 900 };
+                    let payload = photos::padded(&photos::red(), bytes);
+                    let key = photos::key_of(&payload);
+                    let reply = follower.ask(&recognize(&key, &payload)).text();
+                    assert_eq!(reply, RED_RESULT);
+                    // Stored, or counted as not stored.
+                    match follower.ask(&get(&key)).text_if_any() {
+                        Some(stored) => assert_eq!(stored, RED_RESULT),
+                        None => continue,
+                    }
+                    keys.push(key);
+                }
+                seen.lock().expect("no panic").extend(keys);
+            });
+        }
+        let progress = |more: i64| {
+            let goal = sum(&cluster, |node| node.count("stored")) + more;
+            wait_until("work goes on", || sum(&cluster, |node| node.count("stored")) >= goal);
+        };
+        let [first, second, third] = &cluster.nodes[..] else { panic!("three nodes") };
+        for (from, to) in [(first, second), (second, third), (third, first), (second, first)] {
+            progress(20);
+            reshard(from, to, 200);
+        }
+        progress(20);
+        over.store(true, Relaxed);
+    });
+    wait_for_agreement(&cluster);
+    cluster.nodes.iter_mut().for_each(assert_settled);
+
+    // What once was there is there, on the node that owns the slot now.
+    let mut follower = Follower::of(&cluster);
+    let seen = seen.into_inner().expect("no panic");
+    assert!(seen.len() >= 100, "{}", seen.len());
+    for key in &seen {
+        assert_eq!(follower.ask(&get(key)).text_if_any().as_deref(), Some(RED_RESULT), "{key}");
+    }
+    let stored = sum(&cluster, |node| node.count("stored"));
+    let keys = sum(&cluster, |node| cmd("DBSIZE").number(&mut node.client()));
+    assert_eq!(keys, stored, "each result lies on one node, once");
+    let computed = sum(&cluster, |node| node.model_count("tiny", "computed"));
+    assert_eq!(sum(&cluster, outcomes), computed);
+    let not_here = sum(&cluster, |node| node.count("not_stored_slot"));
+    assert_eq!(stored + not_here, computed, "nothing else came in the way");
+}
+
+/// A key whose slot is on its way to the other node: who is sent there is served there.
+#[test]
+fn a_request_that_is_sent_after_its_slot_is_answered_where_it_goes() {
+    let mut cluster = Cluster::start(2, || Server::with().setting("threads", 2));
+    let (old, new) = (&cluster.nodes[0], &cluster.nodes[1]);
+    let slot_of = |key: &str| cmd("CLUSTER").arg(&["KEYSLOT", key]).number(&mut old.client());
+    let tag = (0..).map(|i| format!("t{i}")).find(|key| slot_of(key) < 8192).expect("a slot");
+    let slot = slot_of(&tag).to_string();
+    let id = |node: &Server| cmd("CLUSTER").arg("MYID").text(&mut node.client());
+    let set_slot = |node: &Server, state: &str, other: &Server| {
+        cmd("CLUSTER").arg(&["SETSLOT", &slot, state, &id(other)]).text(&mut node.client());
+    };
+    let stays = format!("{{{tag}}}:stays");
+    let red = photos::red();
+    recognize(&stays, &red).text(&mut old.client());
+    set_slot(new, "IMPORTING", old);
+    set_slot(old, "MIGRATING", new);
+
+    // What is stored is served by the old node until it has gone.
+    assert_eq!(get(&stays).text(&mut old.client()), RED_RESULT);
+    let another = photos::unique(&red);
+    assert_eq!(recognize(&stays, &another).text(&mut old.client()), RED_RESULT, "and replaced");
+    assert_eq!(old.count("stored"), 2);
+
+    let mut follower = Follower::of(&cluster);
+    let moves = format!("{{{tag}}}:moves");
+    let slow = photos::slow(500);
+    assert_eq!(follower.ask(&recognize(&moves, &slow)).text(), RED_RESULT);
+    assert_eq!(new.model_count("tiny", "computed"), 1, "ASK led to the new node");
+    let stored = new.count("stored");
+    assert_eq!(stored + new.count("not_stored_slot"), 1, "{:#?}", new.info());
+    assert_eq!(follower.ask(&get(&moves)).text_if_any().is_some(), stored == 1);
+
+    let port = new.port.to_string();
+    cmd("MIGRATE").arg(&["127.0.0.1", &port, &stays, "0", "5000"]).text(&mut old.client());
+    for node in [new, old] {
+        set_slot(node, "NODE", new);
+    }
+    assert_eq!(follower.ask(&get(&stays)).text(), RED_RESULT);
+    assert_eq!(follower.ask(&recognize(&moves, &slow)).text(), RED_RESULT);
+    assert_eq!(get(&moves).text(&mut new.client()), RED_RESULT);
+    cluster.nodes.iter_mut().for_each(assert_settled);
+}
