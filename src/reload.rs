@@ -19,7 +19,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -73,18 +72,9 @@ struct State {
     finished: Option<Finished>,
     /// The server is about to end: nothing more is loaded or freed.
     halted: bool,
-    /// The module is about to be unloaded.
-    closed: bool,
-    threads: Vec<JoinHandle<()>>,
 }
 
-static STATE: Mutex<State> = Mutex::new(State {
-    running: false,
-    finished: None,
-    halted: false,
-    closed: false,
-    threads: Vec::new(),
-});
+static STATE: Mutex<State> = Mutex::new(State { running: false, finished: None, halted: false });
 static LOADED: Condvar = Condvar::new();
 
 thread_local! {
@@ -104,11 +94,9 @@ pub fn begin() -> Result<(), Error> {
     let Some(registry) = models::registry() else {
         return refused("the models are not loaded yet".to_owned());
     };
-    (state.halted, state.closed) = (false, false);
-    state.threads.retain(|thread| !thread.is_finished());
-    match queue::spawn("image-models", move || run(registry)) {
-        Ok(thread) => state.threads.push(thread),
-        Err(error) => return refused(format!("cannot start a thread: {error}")),
+    state.halted = false;
+    if let Err(error) = queue::spawn("image-models", move || run(registry)) {
+        return refused(format!("cannot start a thread: {error}"));
     }
     state.running = true;
     METRICS.reloading.store(1, Relaxed);
@@ -119,11 +107,6 @@ pub fn begin() -> Result<(), Error> {
 /// Has the client wait for the reload that was just begun.
 pub fn attach(client: Client) {
     WAITING.set(Some(client));
-}
-
-/// Whether no reload is under way.
-pub fn is_idle() -> bool {
-    !STATE.lock().running
 }
 
 /// The server is about to end: the model that is being loaded is the last one.
@@ -137,17 +120,6 @@ pub fn wait_until(deadline: Instant) {
     while state.running && state.finished.is_none() {
         if LOADED.wait_until(&mut state, deadline).timed_out() {
             return;
-        }
-    }
-}
-
-/// Ends the threads, at unload, when no reload is under way.
-pub fn stop() {
-    STATE.lock().closed = true;
-    let threads = std::mem::take(&mut STATE.lock().threads);
-    for thread in threads {
-        if thread.join().is_err() {
-            log::warning("a thread had panicked");
         }
     }
 }
@@ -197,7 +169,7 @@ fn examine(folder: &Path, served: Option<&Entry>, registry: &Registry) -> (Entry
     let old = served.and_then(|entry| entry.model.as_ref().ok()).filter(works);
     let found = models::open(folder, &registry.engines);
     let loaded = match (&found.model, old) {
-        (Ok(model), Some(old)) if model.field == old.field => {
+        (Ok(model), Some(old)) if is_same(model, old) => {
             let kept = Entry { model: Ok(old.clone()), ..found };
             return (kept, Fate::Kept);
         }
@@ -224,6 +196,11 @@ fn examine(folder: &Path, served: Option<&Entry>, registry: &Registry) -> (Entry
         }
         (Err(reason), None) => (found, Fate::Failed(reason)),
     }
+}
+
+/// The same version, whose thresholds for galleries, which are no part of it, are the same too.
+fn is_same(one: &ServedModel, other: &ServedModel) -> bool {
+    one.field == other.field && one.recognizer.gallery() == other.recognizer.gallery()
 }
 
 /// On the main thread: serves what was loaded, and tells who waits.
@@ -285,14 +262,11 @@ impl Fate {
 fn free(retired: Receiver<Vec<Arc<ServedModel>>>) {
     let Ok(mut retired) = retired.recv() else { return };
     while !retired.is_empty() {
-        let (halted, closed) = {
-            let state = STATE.lock();
-            (state.halted, state.closed)
-        };
+        let halted = STATE.lock().halted;
         // At the server's end the engine's library may be gone already.
         if !halted {
             let before = retired.len();
-            retired.retain(|model| !closed && Arc::strong_count(model) > 1);
+            retired.retain(|model| Arc::strong_count(model) > 1);
             METRICS.replaced_models.fetch_sub((before - retired.len()) as u64, Relaxed);
         }
         std::thread::sleep(LOOK_AFTER);
