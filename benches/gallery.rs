@@ -90,8 +90,10 @@ fn microseconds(started: Instant) -> String {
 fn sum(numbers: &[f32]) -> f32 {
     let mut sums = [[0.0; 16]; 4];
     for numbers in numbers.as_chunks::<64>().0 {
-        for (place, number) in numbers.iter().enumerate() {
-            sums[place / 16][place % 16] += number;
+        for (sums, numbers) in sums.iter_mut().zip(numbers.as_chunks::<16>().0) {
+            for (sum, number) in sums.iter_mut().zip(numbers) {
+                *sum += number;
+            }
         }
     }
     sums.iter().flatten().sum()

@@ -4,12 +4,13 @@
 //! sets, of which the best that the processor has is called. Products are rounded before they are
 //! added: fused ones would round otherwise on machines that have them.
 
+use std::hint::black_box;
+
 use multiversion::multiversion;
 
 use super::chunk::{LANES, Line};
 
-/// Products that are computed at once, of one line and several others: the one is loaded once for
-/// all, and their sums do not wait for each other.
+/// Queries whose products with a row are computed at once: a line of it is loaded once for all.
 const AT_ONCE: usize = 4;
 
 /// The dot products of all `rows` with all `queries`, by query: first all those of the first one.
@@ -54,7 +55,8 @@ fn with_several(rows: &[Line], queries: [&[Line]; AT_ONCE], products: &mut [f32]
     }
 }
 
-/// Several rows at once with the query.
+/// Row by row, as they stand in memory: several at once would be faster in the cache, and several
+/// times slower out of it, as processors fetch ahead of one reader, not of four close to each other.
 #[multiversion(targets(
     "x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+avx",
     "x86_64+avx2+avx",
@@ -64,26 +66,20 @@ fn with_one(rows: &[Line], query: &[Line], products: &mut [f32]) {
     let lines_per_row = query.len();
     for (rows, products) in rows.chunks(lines_per_row * LANES).zip(products.chunks_mut(LANES)) {
         let mut quarters = [[0.0; 4]; LANES];
-        for (first, quarters) in quarters.as_chunks_mut::<AT_ONCE>().0.iter_mut().enumerate() {
-            // Beyond the last row the last one again, for nothing.
-            let row = |at: usize| {
-                let row = (first * AT_ONCE + at).min(products.len() - 1);
-                &rows[row * lines_per_row..][..lines_per_row]
-            };
-            let sums = dot(query, [row(0), row(1), row(2), row(3)]);
-            for at in 0..AT_ONCE {
-                quarters[at] = quarter(sums[at]);
-            }
+        for (row, quarters) in rows.chunks_exact(lines_per_row).zip(&mut quarters) {
+            // Otherwise the sums are kept in the narrow registers that `quarter` wants.
+            let [sums] = black_box(dot(row, [query]));
+            *quarters = quarter(sums);
         }
         products.copy_from_slice(&totals(&quarters)[..products.len()]);
     }
 }
 
-/// The products of one row and others, to be summed over the lanes.
+/// The products of one row and the others, to be summed over the lanes.
 #[inline(always)]
-fn dot(one: &[Line], others: [&[Line]; AT_ONCE]) -> [Line; AT_ONCE] {
+fn dot<const N: usize>(one: &[Line], others: [&[Line]; N]) -> [Line; N] {
     let others = others.map(|other| &other[..one.len()]);
-    let mut sums = [Line::default(); AT_ONCE];
+    let mut sums = [Line::default(); N];
     for (place, line) in one.iter().enumerate() {
         for (sum, other) in sums.iter_mut().zip(others) {
             *sum = add_product(*sum, line, &other[place]);

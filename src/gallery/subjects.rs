@@ -164,10 +164,10 @@ impl<A: Memory> Subjects<A> {
 
     /// All subjects, in the order of their slots.
     pub fn iter(&self) -> impl Iterator<Item = SubjectEntry<'_>> {
-        self.from_slot(0)
+        self.beginning_at(0)
     }
 
-    fn from_slot(&self, first: usize) -> impl Iterator<Item = SubjectEntry<'_>> {
+    fn beginning_at(&self, first: usize) -> impl Iterator<Item = SubjectEntry<'_>> {
         self.slots.iter().enumerate().skip(first).filter_map(|(place, slot)| {
             let id = SubjectId::new(place as u32, slot.generation);
             let subject = slot.subject.as_ref()?;
@@ -184,7 +184,7 @@ impl<A: Memory> Subjects<A> {
     /// A subject that is there all the while is listed once, whatever else comes and goes.
     pub fn page(&self, cursor: u64, limit: usize) -> Page<'_> {
         let first = usize::try_from(cursor).unwrap_or(usize::MAX);
-        let mut rest = self.from_slot(first).peekable();
+        let mut rest = self.beginning_at(first).peekable();
         let subjects = rest.by_ref().take(limit.max(1)).collect();
         Page { subjects, next: rest.peek().map(|next| next.id.slot().into()) }
     }
