@@ -8,7 +8,7 @@ PORT ?= 6379
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo cluster test test-servers lint build dist models onnxruntime photos clients run bench clean prepare engine
+.PHONY: help demo cluster mall test test-servers lint build dist models onnxruntime photos clients run bench clean prepare engine
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -18,6 +18,9 @@ demo: build models engine photos ## Recognises real photos inside a redis-server
 
 cluster: build models engine photos ## Sends photos through a cluster of six servers, one of which dies
 	@tools/cluster "$(RELEASE)"
+
+mall: build models engine photos ## Cameras of a mall, known people, a node that dies, a person who is forgotten
+	@tools/mall "$(RELEASE)"
 
 test: models onnxruntime photos clients ## Proves every promise on real servers (installs what is missing)
 	cargo build --workspace --all-targets $(FEATURES)

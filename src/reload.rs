@@ -262,9 +262,8 @@ impl Fate {
 fn free(retired: Receiver<Vec<Arc<ServedModel>>>) {
     let Ok(mut retired) = retired.recv() else { return };
     while !retired.is_empty() {
-        let halted = STATE.lock().halted;
         // At the server's end the engine's library may be gone already.
-        if !halted {
+        if !STATE.lock().halted {
             let before = retired.len();
             retired.retain(|model| Arc::strong_count(model) > 1);
             METRICS.replaced_models.fetch_sub((before - retired.len()) as u64, Relaxed);
