@@ -3,7 +3,6 @@
 use crate::support::cluster::{Cluster, moved_to};
 use crate::support::galleries::*;
 use crate::support::*;
-use redis::cmd;
 
 #[test]
 fn a_gallery_lives_on_the_node_of_its_key() {
