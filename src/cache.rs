@@ -68,10 +68,8 @@ pub fn store(
     if !flags.contains(ContextFlags::MASTER) {
         return Err(NotStored::Role);
     }
-    // Before anything is deleted, and not by `verify_oom`: that knows only how full the server was
-    // before its last command, and refuses most stores of a full cache that evicts.
-    let limit = if flags.contains(ContextFlags::EVICTED) { MAX_MEMORY_RATIO } else { 1.0 };
-    if main_thread::used_memory_ratio() > limit {
+    // Before anything is deleted.
+    if !has_memory_left(ctx) {
         return Err(NotStored::Memory);
     }
     let writing = CallOptionsBuilder::new().replicate().errors_as_replies().build();
@@ -92,6 +90,13 @@ pub fn store(
         call(ctx, "PEXPIREAT", &writing, &[key, expiry.as_bytes()])?;
     }
     Ok(())
+}
+
+/// Whether the server has room for what a job has found. Not by `verify_oom`: that knows only how full
+/// the server was before its last command, and refuses most stores of a full cache that evicts.
+pub fn has_memory_left(ctx: &Context) -> bool {
+    let evicts = ctx.get_flags().contains(ContextFlags::EVICTED);
+    main_thread::used_memory_ratio() <= if evicts { MAX_MEMORY_RATIO } else { 1.0 }
 }
 
 /// The fields that a store makes stale: other versions of the model's results, or with another

@@ -169,7 +169,7 @@ fn examine(folder: &Path, served: Option<&Entry>, registry: &Registry) -> (Entry
     let old = served.and_then(|entry| entry.model.as_ref().ok()).filter(works);
     let found = models::open(folder, &registry.engines);
     let loaded = match (&found.model, old) {
-        (Ok(model), Some(old)) if model.field == old.field => {
+        (Ok(model), Some(old)) if is_same(model, old) => {
             let kept = Entry { model: Ok(old.clone()), ..found };
             return (kept, Fate::Kept);
         }
@@ -196,6 +196,11 @@ fn examine(folder: &Path, served: Option<&Entry>, registry: &Registry) -> (Entry
         }
         (Err(reason), None) => (found, Fate::Failed(reason)),
     }
+}
+
+/// The same version, whose thresholds for galleries, which are no part of it, are the same too.
+fn is_same(one: &ServedModel, other: &ServedModel) -> bool {
+    one.field == other.field && one.recognizer.gallery() == other.recognizer.gallery()
 }
 
 /// On the main thread: serves what was loaded, and tells who waits.

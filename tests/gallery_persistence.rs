@@ -30,8 +30,10 @@ fn assert_sound(server: &Server) {
     assert_eq!(who(&identify("g", &vector(31)), &mut client).as_deref(), Some("s6"));
     assert_eq!(who(&identify("g", &vector(3)), &mut client), None, "forgotten");
     assert_eq!(who(&identify("empty", &vector(1)), &mut client), None);
+    let next = total(server, "empty", "next_sample");
+    assert!(next >= 2, "no id is given out twice");
     let reply = enrol("empty", "bob", &vector(2)).reply(&mut client);
-    assert_eq!(entry::<i64>(&reply, "sample"), 2);
+    assert_eq!(entry::<i64>(&reply, "sample"), next);
     forget("empty", "bob").value(&mut client);
 }
 

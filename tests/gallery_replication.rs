@@ -166,3 +166,24 @@ fn a_replica_that_was_away_catches_up() {
     assert_eq!(digest(&replica, "g"), digest(&master, "g"));
     assert!(!holds(&dump(&replica, "g"), &vector(1)));
 }
+
+/// What a master or a file says is done, however full the server is.
+#[test]
+fn memory_limits_refuse_no_replay() {
+    let mut master = Server::with().append_only().config("appendfsync", "always").start();
+    let replica = Server::with().config("maxmemory", 500_000).replica_of(&master).start();
+    replica.wait_for_sync(&master);
+    let mut client = master.client();
+    for number in 0..50 {
+        enrol("g", &format!("s{number}"), &vector(number)).value(&mut client);
+    }
+    replica.wait_for_sync(&master);
+    let before = digest(&master, "g");
+    assert_eq!(digest(&replica, "g"), before);
+    cmd("CONFIG").arg(&["SET", "maxmemory", "500000"]).text(&mut client);
+    cmd("CONFIG").arg("REWRITE").text(&mut client);
+    assert!(enrol("g", "x", &vector(1)).error(&mut client).starts_with("OOM "));
+    master.kill();
+    master.start_again();
+    assert_eq!(digest(&master, "g"), before);
+}

@@ -212,8 +212,6 @@ fn one_reload_at_a_time_and_everything_else_goes_on() {
     assert!(refused.starts_with("ERR ") && refused.contains("already"), "{refused}");
     assert!(cmd("IMAGE.RELOAD").error(&mut client).starts_with("ERR "));
     assert_eq!(recognize("k", &photos::red()).text(&mut client), RED_RESULT);
-    let unload = cmd("MODULE").arg(&["UNLOAD", "image"]).take();
-    assert!(unload.error(&mut client).starts_with("ERR "));
     drop(hold);
     assert_eq!(first.reply().list(), ["tiny", "kept"]);
 
@@ -229,7 +227,6 @@ fn one_reload_at_a_time_and_everything_else_goes_on() {
         } else {
             drop(waiting);
         }
-        assert!(unload.error(&mut client).starts_with("ERR "));
         drop(hold);
         wait_until("it has ended all the same", || server.count("reloading") == 0);
     }

@@ -9,6 +9,7 @@ use redis_module::{CallOptionsBuilder, CallReply, CallResult, Context, ContextFl
 use super::calls::{self, CallId, Open};
 use super::lookup::{stale, still};
 use super::{Call, Purpose};
+use crate::cache;
 use crate::error::{Error, Word, quoted};
 use crate::gallery::{Match, UnitVector};
 use crate::recognition::embedding::{Embedded, Face, Gate, Quality};
@@ -118,7 +119,7 @@ fn write(ctx: &Context, open: &Open) -> Result<Reply, Error> {
     if !ctx.get_flags().contains(ContextFlags::MASTER) {
         return Err(stale("this server is no master any more; ask the new one"));
     }
-    if main_thread::used_memory_ratio() > 1.0 {
+    if !cache::has_memory_left(ctx) {
         return Err(Error::new(Word::Oom, "used memory is above maxmemory; nothing was enrolled"));
     }
     match still(ctx, call, |_| Ok(())) {

@@ -102,7 +102,7 @@ pub fn sharpness(grey: &[f32], width: usize) -> f64 {
 }
 
 /// What galleries need to know of a model, before its graphs are loaded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GalleryRules {
     /// Eight hex digits of SHA-256 over what an embedding depends on: embeddings of one space can be
     /// compared, whatever else changes.

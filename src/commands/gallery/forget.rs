@@ -55,7 +55,7 @@ pub fn forget(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         seen::empty(in_flight::with(|in_flight| in_flight.last_number()));
         ctx.replicate_verbatim();
         keyspace::notify(ctx, c"image.forgotten", key);
-        let not_reached = NOT_REACHED.iter().map(|place| Tree::text(place)).collect();
+        let not_reached = NOT_REACHED.iter().map(Tree::text).collect();
         Ok(Some(Reply::Tree(Tree::Map(vec![
             ("subject", Tree::text(name)),
             ("forgotten", Tree::Number(forgotten as i64)),
