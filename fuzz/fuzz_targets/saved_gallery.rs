@@ -96,12 +96,12 @@ fn changed(kind: u8, rest: &[u8]) -> Saved {
                 let copy = block.clone();
                 saved.0.insert(usize::from(change[4]) % (saved.0.len() + 1), copy);
             }
-            3 if saved.0.len() > 1 => drop(saved.0.remove(at)),
-            _ if !block.is_empty() => {
-                let place = place % block.len();
-                block[place] ^= change[4];
+            3 if place > 0 => block.clear(),
+            _ => {
+                if let Some(byte) = block.get_mut(place) {
+                    *byte ^= change[4];
+                }
             }
-            _ => (),
         }
     }
     saved
