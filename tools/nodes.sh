@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # What tools/cluster and tools/mall share: nodes of a cluster on free ports of 127.0.0.1, that end with the script. To be
 # sourced from the repository's top folder, after these are set: `module`; `names`, one for each node; `demo`, the
 # script's name; `node_options`, what each node gets besides.

@@ -312,7 +312,7 @@ mod tests {
         let inside = |x: usize, y: usize| (60..140).contains(&x) && (20..80).contains(&y);
         assert!(!may_hold_matrix(&picture(200, 100, |x, y| inside(x, y) && x % 4 < 2)));
         assert!(!may_hold_matrix(&picture(200, 100, |x, y| inside(x, y) && y % 4 < 2)));
-        let field = |x: usize, y: usize| inside(x, y) && (x / 8 + y / 8) % 2 == 0;
+        let field = |x: usize, y: usize| inside(x, y) && (x / 8 + y / 8).is_multiple_of(2);
         assert!(may_hold_matrix(&picture(200, 100, field)));
     }
 
