@@ -75,7 +75,7 @@ fn changed(kind: u8, rest: &[u8]) -> Saved {
         let name = [step[1] % 8];
         let id = SampleId(u64::from(step[3]) % 32);
         let mut numbers = vec![1.0; dimensions];
-        numbers[0] = f32::from(step[2]);
+        numbers[0] = 0.5 + f32::from(step[2]);
         let vector = UnitVector::new(&numbers).unwrap();
         match step[0] % 4 {
             0 => drop(gallery.forget(&name, (step[3] % 2 == 0).then_some(id))),
