@@ -34,6 +34,7 @@ fn server(folder: &TempDir) -> Server {
     Server::with()
         .models(folder.path())
         .setting("model", "faces")
+        .setting("onnxruntime-path", repository().join("onnxruntime").display())
         .setting("timeout", 120_000)
         .start()
 }
