@@ -3,12 +3,13 @@
 use super::Place;
 use crate::connect::Connection;
 use crate::error::Error;
-use crate::gallery::{About, Gallery, Sample};
+use crate::gallery::{About, Gallery, Sample, numbers};
 use crate::output::print;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -48,6 +49,15 @@ pub async fn export(arguments: Export) -> Result<ExitCode, Error> {
     let gallery = Gallery::new(&connection, &arguments.place.gallery);
     let about = gallery.about().await?;
     let samples = gallery.samples().await?;
+    // As many as follow, whatever was enrolled in between: import checks it.
+    let subjects: BTreeSet<&str> = samples.iter().map(|sample| sample.subject.as_str()).collect();
+    let next = samples.iter().map(|sample| sample.id + 1).max().unwrap_or(1);
+    let about = About {
+        subjects: subjects.len() as u64,
+        samples: samples.len() as u64,
+        next_sample: about.next_sample.max(next),
+        ..about
+    };
     print(&to_json(&about)?)?;
     for Sample { subject, id, vector } in samples {
         let line = Line { subject, sample: id, vector: STANDARD.encode(vector) };
@@ -79,7 +89,7 @@ fn read(path: &std::path::Path) -> Result<(About, Vec<Sample>), Error> {
     let mut lines = BufReader::new(file).lines();
     let head = lines.next().ok_or_else(|| failed("the file is empty".to_owned()))?;
     let head = head.map_err(|why| failed(why.to_string()))?;
-    let about = serde_json::from_str(&head)
+    let about: About = serde_json::from_str(&head)
         .map_err(|why| failed(format!("its first line is none of `gallery export`: {why}")))?;
     let mut samples = Vec::new();
     for (number, line) in (2..).zip(lines) {
@@ -88,7 +98,17 @@ fn read(path: &std::path::Path) -> Result<(About, Vec<Sample>), Error> {
         let Line { subject, sample, vector } =
             serde_json::from_str(&line).map_err(|why| wrong(why.to_string()))?;
         let vector = STANDARD.decode(vector).map_err(|why| wrong(why.to_string()))?;
+        if vector.len() as u64 != 4 * about.dimensions || !numbers(&vector).all(f32::is_finite) {
+            return Err(wrong(format!("its vector is none of {} numbers", about.dimensions)));
+        }
         samples.push(Sample { subject, id: sample, vector });
+    }
+    if samples.len() as u64 != about.samples {
+        return Err(failed(format!(
+            "its first line tells of {} samples, but {} follow: the file is not whole",
+            about.samples,
+            samples.len()
+        )));
     }
     Ok((about, samples))
 }
