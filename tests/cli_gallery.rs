@@ -325,7 +325,7 @@ fn a_model_is_evaluated_on_pairs() {
 
 #[test]
 fn frames_tell_who_is_in_them_whoever_is_killed() {
-    let server = server();
+    let server = Server::with().real_models().setting("threads", 1).start();
     let mut client = server.client();
     for (subject, photo) in [("obama", "obama.jpg"), ("biden", "biden.jpg")] {
         enrol_photo("people", subject, &photos::photo(photo)).value(&mut client);
@@ -339,7 +339,7 @@ fn frames_tell_who_is_in_them_whoever_is_killed() {
     let frames: BTreeMap<String, Option<&str>> = (0..16)
         .map(|number| {
             let (photo, person) = shown[number % shown.len()];
-            let picture = photos::slowed(&photos::unique(&photos::photo(photo)), 20);
+            let picture = photos::slowed(&photos::unique(&photos::photo(photo)), 250);
             let mut command = cmd("XADD").arg(&["frames", "*", "camera", "door"]).take();
             (command.arg("image").arg(picture).text(&mut client), person)
         })
