@@ -260,8 +260,9 @@ fn the_galleries_of_a_cluster_are_brought_in_step_and_drift_is_told() {
     in_other_space(other, "x", 1).value(&mut home(1).client());
     let before = digest(home(1), other);
     for more in [&[][..], &["--check"], &["--prune"]] {
-        let told = ask(&[&["gallery", "sync", keys[0], other], more].concat());
-        assert!(told.status == 2 && told.err.contains("bound to"), "{more:?}: {told:?}");
+        let told = ask(&[&["gallery", "sync", keys[0], other, keys[2]], more].concat());
+        assert!(told.status == 1 && told.err.contains("bound to"), "{more:?}: {told:?}");
+        assert!(told.out.starts_with(keys[2]), "the others come after it: {told:?}");
     }
     assert_eq!(digest(home(1), other), before);
     let shown = ask(&["status", "--gallery", keys[0], "--gallery", other]);
