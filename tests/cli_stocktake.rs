@@ -94,57 +94,78 @@ fn darker(picture: &RgbImage) -> RgbImage {
     dark
 }
 
-fn enrol_covers(server: &Server, covers: &[(String, RgbImage)]) {
+fn enrol_covers(server: &Server, covers: &[(String, RgbImage)], more: &[&str]) {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, cover) in covers {
         write(folder.path(), &format!("{name}/cover.png"), &encoded(cover.clone()));
     }
-    let told =
-        tool(server, &["gallery", "enrol", "covers", text(folder.path()), "--model", "embed"]);
+    let arguments = ["gallery", "enrol", "covers", text(folder.path()), "--model", "embed"];
+    let told = tool(server, &[&arguments, more].concat());
     assert_eq!(told.status, 0, "{told:?}");
 }
 
-type Change<'a> = (&'a str, Box<dyn Fn(&RgbImage) -> RgbImage>);
+/// How many of the changed covers are told by their names, by another's, and are nearest to themselves.
+fn found(
+    server: &Server,
+    covers: &[(String, RgbImage)],
+    changed: impl Fn(&RgbImage) -> RgbImage,
+) -> (usize, usize, usize) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, cover) in covers {
+        write(folder.path(), &format!("{name}.png"), &encoded(changed(cover)));
+    }
+    let arguments = ["gallery", "identify", "covers", text(folder.path()), "--output", "json"];
+    let told = tool(server, &arguments);
+    assert_eq!(told.status, 0, "{told:?}");
+    let (mut right, mut wrong, mut nearest) = (0, 0, 0);
+    for line in lines(&told.out) {
+        let path = Path::new(line["path"].as_str().expect("a path"));
+        let name = path.file_stem().expect("a name").to_str().expect("UTF-8");
+        let found = &line["faces"][0];
+        match found["subject"].as_str() {
+            Some(subject) if subject == name => right += 1,
+            Some(_) => wrong += 1,
+            None => (),
+        }
+        nearest += usize::from(found["candidates"][0]["subject"] == name);
+    }
+    (right, wrong, nearest)
+}
 
 #[test]
-fn twenty_covers_are_known_cropped_darker_and_turned() {
+fn twenty_covers_are_known_cropped_darker_and_askew() {
     let server = server();
     let covers = covers();
     assert_eq!(covers.len(), 20);
-    enrol_covers(&server, &covers);
-    let changes: [Change; 7] = [
-        ("cropped", Box::new(cropped)),
-        ("darker", Box::new(darker)),
-        ("5°", Box::new(|cover| turned(cover, 5.0))),
-        ("-10°", Box::new(|cover| turned(cover, -10.0))),
-        ("90°", Box::new(imageops::rotate90)),
-        ("180°", Box::new(imageops::rotate180)),
-        ("270°", Box::new(imageops::rotate270)),
+    enrol_covers(&server, &covers, &[]);
+    let all = (20, 0, 20);
+    assert_eq!(found(&server, &covers, cropped), all);
+    assert_eq!(found(&server, &covers, darker), all);
+    assert_eq!(found(&server, &covers, |cover| turned(cover, 5.0)), all);
+    assert_eq!(found(&server, &covers, |cover| turned(cover, -10.0)), all);
+    // Lying on its side a cover is still most like itself, but not always enough to be told.
+    let (_, wrong, nearest) = found(&server, &covers, imageops::rotate90);
+    assert_eq!((wrong, nearest), (0, 20));
+}
+
+#[test]
+fn twenty_covers_enrolled_turned_are_known_on_their_sides_too() {
+    let server = server();
+    let covers = covers();
+    enrol_covers(&server, &covers, &["--turned"]);
+    assert_eq!(galleries::total(&server, "covers", "samples"), 80);
+    let all = (20, 0, 20);
+    let turns: [fn(&RgbImage) -> RgbImage; 3] = [
+        |cover| imageops::rotate90(cover),
+        |cover| imageops::rotate180(cover),
+        |cover| imageops::rotate270(cover),
     ];
-    for (change, changed) in changes {
-        let folder = tempfile::tempdir().expect("a folder");
-        for (name, cover) in &covers {
-            write(folder.path(), &format!("{name}.png"), &encoded(changed(cover)));
-        }
-        let told = tool(
-            &server,
-            &["gallery", "identify", "covers", text(folder.path()), "--output", "json"],
+    for turn in turns {
+        // As nobody photographs it again as it was.
+        assert_eq!(
+            found(&server, &covers, |cover| turn(&darker(&turned(&cropped(cover), 4.0)))),
+            all
         );
-        assert_eq!(told.status, 0, "{told:?}");
-        let (mut right, mut wrong, mut nearest, mut least) = (0, 0, 0, 1.0f64);
-        for line in lines(&told.out) {
-            let path = Path::new(line["path"].as_str().expect("a path"));
-            let name = path.file_stem().expect("a name").to_str().expect("UTF-8");
-            let found = &line["faces"][0];
-            match found["subject"].as_str() {
-                Some(subject) if subject == name => right += 1,
-                Some(_) => wrong += 1,
-                None => (),
-            }
-            nearest += u32::from(found["candidates"][0]["subject"] == name);
-            least = least.min(found["similarity"].as_f64().unwrap_or_default());
-        }
-        println!("{change}: {right} right, {wrong} wrong, nearest {nearest}, least {least}");
     }
 }
 
@@ -198,7 +219,7 @@ fn stock_is_taken_by_barcode_title_and_cover() {
     };
     let enrolled: Vec<(String, RgbImage)> =
         ["coffee", "chelsea", "rocket"].map(|name| (name.to_owned(), cover(name))).into();
-    enrol_covers(&server, &enrolled);
+    enrol_covers(&server, &enrolled, &["--turned"]);
 
     let folder = tempfile::tempdir().expect("a folder");
     let shelves = folder.path().join("shelves");

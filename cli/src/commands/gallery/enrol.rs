@@ -9,7 +9,10 @@ use crate::output::print;
 use crate::stop::{INTERRUPTED, Stop};
 use clap::Args;
 use futures_util::StreamExt;
+use image::{ImageFormat, imageops};
 use redis::{Cmd, cmd};
+use redis_image_annotate::photo_of;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -43,6 +46,10 @@ pub struct Arguments {
     /// Don't warn of a face that is nearer to another subject
     #[arg(long)]
     force: bool,
+
+    /// Enrol each photo turned by 90, 180 and 270 degrees as well: for covers, as books lie on their sides
+    #[arg(long)]
+    turned: bool,
 
     /// How many photos are with the server at a time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -113,7 +120,37 @@ async fn enrol(
     path: &Path,
 ) -> Result<String, Error> {
     let payload = digest::read(path)?;
-    let command = command(arguments, subject, &payload);
+    let mut said = enrol_one(connection, arguments, subject, &payload).await?;
+    if arguments.turned {
+        for view in turned(path, &payload)? {
+            let more = enrol_one(connection, arguments, subject, &view).await?;
+            said = format!("{said}; {more}");
+        }
+    }
+    Ok(said)
+}
+
+/// The photo turned by each of the other right angles.
+fn turned(path: &Path, payload: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+    let failed = |why: &dyn std::fmt::Display| Error::file(path, why);
+    let photo = photo_of(payload).map_err(|why| failed(&why))?;
+    [imageops::rotate90(&photo), imageops::rotate180(&photo), imageops::rotate270(&photo)]
+        .iter()
+        .map(|view| {
+            let mut file = Cursor::new(Vec::new());
+            view.write_to(&mut file, ImageFormat::Png).map_err(|why| failed(&why))?;
+            Ok(file.into_inner())
+        })
+        .collect()
+}
+
+async fn enrol_one(
+    connection: &Connection,
+    arguments: &Arguments,
+    subject: &str,
+    payload: &[u8],
+) -> Result<String, Error> {
+    let command = command(arguments, subject, payload);
     let key = arguments.place.gallery.as_bytes();
     let mut tries = connection.tries();
     loop {

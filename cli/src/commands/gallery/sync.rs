@@ -13,7 +13,8 @@ use std::process::ExitCode;
 What is compared is whose embeddings they hold; ids of samples are each gallery's own. Without --prune what the others have
 besides stays. `redis-image status --gallery FROM --gallery TO …` shows whether they are in step.
 
-Exit status: 0 in step, 1 with --check: they differ, or something could not be enrolled, 2 could not work at all.")]
+Exit status: 0 in step, 1 with --check: they differ, or one of them could not be brought in step (the others are), 2 could
+not work at all.")]
 pub struct Arguments {
     /// The gallery that counts
     #[arg(value_name = "FROM")]
@@ -43,34 +44,51 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let mut all_well = true;
     for key in &arguments.to {
         let to = Gallery::new(&connection, key);
-        let differs = compare(&to, &about, &samples).await?;
-        let name = printable(key);
-        if arguments.check {
-            all_well &= differs.is_none();
-            print(&match differs.is_none() {
-                true => format!("{name}: in step"),
-                false => format!("{name}: {differs}"),
-            })?;
-            continue;
-        }
-        // An empty gallery is told from none.
-        to.bind(&About { next_sample: 1, ..about.clone() }).await?;
-        let (enrolled, refused) = to.restore(&about, &differs.missing, false).await;
-        let (forgotten, kept) = match arguments.prune {
-            true => to.forget_samples(&differs.extra).await,
-            false => (0, None),
+        // One group that can't be had keeps no other from its people.
+        all_well &= match bring_in_step(&arguments, &to, &about, &samples).await {
+            Ok(is_well) => is_well,
+            Err(error) => {
+                eprintln!("redis-image: {}: {error}", printable(key));
+                false
+            }
         };
-        let left = differs.extra.len() - forgotten;
-        print(&format!(
-            "{name}: {enrolled} enrolled, {forgotten} forgotten, {left} more than in {}",
-            from.key()
-        ))?;
-        for error in [refused, kept].into_iter().flatten() {
-            all_well = false;
-            eprintln!("redis-image: {name}: {error}");
-        }
     }
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Whether all that was to be done could be; with `--check` whether nothing is to be done.
+async fn bring_in_step(
+    arguments: &Arguments,
+    to: &Gallery,
+    about: &About,
+    samples: &[Sample],
+) -> Result<bool, Error> {
+    let differs = compare(to, about, samples).await?;
+    let name = printable(to.key());
+    if arguments.check {
+        print(&match differs.is_none() {
+            true => format!("{name}: in step"),
+            false => format!("{name}: {differs}"),
+        })?;
+        return Ok(differs.is_none());
+    }
+    // An empty gallery is told from none.
+    to.bind(&About { next_sample: 1, ..about.clone() }).await?;
+    let (enrolled, refused) = to.restore(about, &differs.missing, false).await;
+    let (forgotten, kept) = match arguments.prune {
+        true => to.forget_samples(&differs.extra).await,
+        false => (0, None),
+    };
+    let left = differs.extra.len() - forgotten;
+    let from = printable(&arguments.from);
+    print(&format!(
+        "{name}: {enrolled} enrolled, {forgotten} forgotten, {left} more than in {from}"
+    ))?;
+    let is_well = refused.is_none() && kept.is_none();
+    for error in [refused, kept].into_iter().flatten() {
+        eprintln!("redis-image: {name}: {error}");
+    }
+    Ok(is_well)
 }
 
 async fn compare(to: &Gallery, about: &About, samples: &[Sample]) -> Result<Difference, Error> {

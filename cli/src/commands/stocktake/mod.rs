@@ -28,7 +28,8 @@ use std::process::ExitCode;
 #[command(after_long_help = "\
 DIR holds a folder for each shelf, named like it, with a photo of each book (back with the barcode, spine or cover).
 CATALOGUE.csv has a header line with any of the columns isbn, title, shelf, cover (the subject in the gallery of covers;
-default: the ISBN, else the title). The covers are enrolled before with `redis-image gallery enrol COVERS DIR --model embed`.
+default: the ISBN, else the title). The covers are enrolled before with
+`redis-image gallery enrol COVERS DIR --model embed --turned`.
 
 Example:
   redis-image stocktake photos/ --catalogue books.csv --covers covers
