@@ -14,6 +14,8 @@ mod reading;
 mod rows;
 #[cfg(test)]
 mod tests_shared;
+#[cfg(test)]
+mod tests_two_rows;
 
 use serde::{Deserialize, Serialize};
 

@@ -10,6 +10,8 @@ mod rows;
 mod thorough;
 
 #[cfg(test)]
+mod tests_bounds;
+#[cfg(test)]
 mod tests_shared;
 
 use serde::{Deserialize, Serialize};
@@ -59,6 +61,9 @@ struct OutputRules {
     late_score_threshold: f64,
     /// The most lines of a picture; the largest are kept.
     max_lines: usize,
+    /// Pixels of width after which *thorough* reads no further line, and no line another way.
+    max_read: u64,
+    max_read_again: u64,
 }
 
 #[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq)]
@@ -128,13 +133,23 @@ impl TaskKind for Text {
         labels: &[String],
         loading: &mut Loading,
     ) -> Result<Box<dyn Task>, LoadError> {
+        Ok(Box::new(Text::open(manifest, labels, loading)?))
+    }
+}
+
+impl Text {
+    fn open(
+        manifest: &TextManifest,
+        labels: &[String],
+        loading: &mut Loading,
+    ) -> Result<Text, LoadError> {
         let TextManifest { graph, reader, output } = manifest;
         let networks = Networks {
             detector: loading.network(&graph.detect)?,
             direction: loading.network(&graph.direction)?,
             reader: LineReader::load(&graph.read, reader, labels, loading)?,
         };
-        Ok(Box::new(Text { networks, rules: output.clone() }))
+        Ok(Text { networks, rules: output.clone() })
     }
 }
 
