@@ -166,11 +166,6 @@ fn thorough_reads_both_rows_of_a_plate() {
     let mut right = 0;
     for drawn in &PLATES {
         let photo = picture(drawn);
-        if let Some(folder) = std::env::var_os("DRAWN") {
-            let path = std::path::Path::new(&folder).join(format!("{}.png", drawn.rows.concat()));
-            image::save_buffer(path, &photo.rgb, photo.width, photo.height, image::ColorType::Rgb8)
-                .unwrap();
-        }
         let result = task.recognize(&photo, &mut Scratch::default()).unwrap().json;
         let result: serde_json::Value = serde_json::from_str(&result).unwrap();
         let plates = result["plates"].as_array().unwrap();

@@ -28,6 +28,8 @@ use crate::recognition::reading::{LineReader, ReaderRules, run_on_line};
 
 /// More lines of a picture than these a manifest may not ask for.
 const MOST_LINES: usize = 2000;
+/// Nor may it let more pixels of width be read: so many lines, 1600 wide.
+const MOST_READ: u64 = 1600 * MOST_LINES as u64;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -106,6 +108,11 @@ impl Body for TextManifest {
         }
         if output.max_lines > MOST_LINES {
             return Err(LoadError(format!("model.toml: max-lines must be at most {MOST_LINES}")));
+        }
+        if output.max_read.max(output.max_read_again) > MOST_READ {
+            return Err(LoadError(format!(
+                "model.toml: max-read and max-read-again must be at most {MOST_READ}"
+            )));
         }
         Ok(())
     }

@@ -142,6 +142,15 @@ fn doubtful_lines_are_read_again_up_to_the_bound() {
 
 #[test]
 fn worst() {
+    let engines = std::sync::Arc::new(Engines::find(Wish::Auto, &[project().join("onnxruntime")]));
+    for name in ["text", "plates"] {
+        let model = crate::recognition::Recognizer::open(
+            &project().join("models").join(name),
+            engines.clone(),
+        )
+        .unwrap();
+        println!("worst version {name} {}", model.version());
+    }
     let Some(mut text) = open() else { return };
     for (width, height, letter) in [(4000, 3000, 30.0), (4000, 3000, 20.0), (4000, 3000, 50.0)] {
         let page = page(width, height, letter);
