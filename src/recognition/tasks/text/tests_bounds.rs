@@ -139,27 +139,3 @@ fn doubtful_lines_are_read_again_up_to_the_bound() {
     text.rules.max_read_again = 0;
     assert_eq!(read(&text, &page).2, 0);
 }
-
-#[test]
-fn worst() {
-    let engines = std::sync::Arc::new(Engines::find(Wish::Auto, &[project().join("onnxruntime")]));
-    for name in ["text", "plates"] {
-        let model = crate::recognition::Recognizer::open(
-            &project().join("models").join(name),
-            engines.clone(),
-        )
-        .unwrap();
-        println!("worst version {name} {}", model.version());
-    }
-    let Some(mut text) = open() else { return };
-    for (width, height, letter) in [(4000, 3000, 30.0), (4000, 3000, 20.0), (4000, 3000, 50.0)] {
-        let page = page(width, height, letter);
-        for (a, b) in [(524288, 131072), (262144, 65536)] {
-            text.rules.max_read = a;
-            text.rules.max_read_again = b;
-            let started = std::time::Instant::now();
-            let seen = read(&text, &page);
-            println!("worst {letter} {a} {seen:?} {:?}", started.elapsed());
-        }
-    }
-}
