@@ -14,6 +14,8 @@ mod reading;
 mod rows;
 #[cfg(test)]
 mod tests_shared;
+#[cfg(test)]
+mod tests_two_rows;
 
 use serde::{Deserialize, Serialize};
 
@@ -157,7 +159,7 @@ impl Body for PlatesManifest {
 
 impl TaskKind for Plates {
     const NAME: &'static str = "plates";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     type Manifest = PlatesManifest;
 
     fn load(

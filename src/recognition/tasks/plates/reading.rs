@@ -17,8 +17,9 @@ pub const WEAK_DETECTION: f64 = 0.15;
 pub const WEAK_EVIDENCE: f64 = 0.2;
 /// Two equal readings of this mean probability need no further look.
 const SURE: f64 = 0.7;
-/// Plates that are less than so many heights wide may have a second row outside of what was found.
-const MAYBE_TWO_ROWS: f64 = 2.7;
+/// Plates that are less than so many heights wide may have a second row outside of what was found. (One
+/// row of a plate in two is about twice as wide for its height as the plate, which is 1.3 to 1.6.)
+const MAYBE_TWO_ROWS: f64 = 3.3;
 /// What a reading in two rows counts against one in one row.
 const TWO_ROWS_WEIGHT: f64 = 0.5;
 /// With this mean probability it is taken if it contains the other.

@@ -10,6 +10,8 @@ mod rows;
 mod thorough;
 
 #[cfg(test)]
+mod tests_bounds;
+#[cfg(test)]
 mod tests_shared;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,8 @@ use crate::recognition::reading::{LineReader, ReaderRules, run_on_line};
 
 /// More lines of a picture than these a manifest may not ask for.
 const MOST_LINES: usize = 2000;
+/// Nor may it let more pixels of width be read: so many lines, 1600 wide.
+const MOST_READ: u64 = 1600 * MOST_LINES as u64;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +63,9 @@ struct OutputRules {
     late_score_threshold: f64,
     /// The most lines of a picture; the largest are kept.
     max_lines: usize,
+    /// Pixels of width after which *thorough* reads no further line, and no line another way.
+    max_read: u64,
+    max_read_again: u64,
 }
 
 #[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +109,11 @@ impl Body for TextManifest {
         if output.max_lines > MOST_LINES {
             return Err(LoadError(format!("model.toml: max-lines must be at most {MOST_LINES}")));
         }
+        if output.max_read.max(output.max_read_again) > MOST_READ {
+            return Err(LoadError(format!(
+                "model.toml: max-read and max-read-again must be at most {MOST_READ}"
+            )));
+        }
         Ok(())
     }
 }
@@ -128,13 +140,23 @@ impl TaskKind for Text {
         labels: &[String],
         loading: &mut Loading,
     ) -> Result<Box<dyn Task>, LoadError> {
+        Ok(Box::new(Text::open(manifest, labels, loading)?))
+    }
+}
+
+impl Text {
+    fn open(
+        manifest: &TextManifest,
+        labels: &[String],
+        loading: &mut Loading,
+    ) -> Result<Text, LoadError> {
         let TextManifest { graph, reader, output } = manifest;
         let networks = Networks {
             detector: loading.network(&graph.detect)?,
             direction: loading.network(&graph.direction)?,
             reader: LineReader::load(&graph.read, reader, labels, loading)?,
         };
-        Ok(Box::new(Text { networks, rules: output.clone() }))
+        Ok(Text { networks, rules: output.clone() })
     }
 }
 

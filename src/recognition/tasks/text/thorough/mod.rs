@@ -16,7 +16,7 @@ use crate::recognition::error::RecognitionError;
 use crate::recognition::geometry::{Point, clockwise};
 use crate::recognition::prepare::Scratch;
 use order::{Found, in_order};
-use reading::Reader;
+use reading::{Reader, Widths};
 
 /// Pixels: pictures with a shorter side hold no text.
 const SHORTEST: u32 = 8;
@@ -36,8 +36,18 @@ pub fn lines(
     rules: &OutputRules,
     scratch: &mut Scratch,
 ) -> Result<Vec<Line>, RecognitionError> {
+    Ok(lines_and_widths(photo, networks, rules, scratch)?.0)
+}
+
+/// The lines, and how much was read for them.
+pub fn lines_and_widths(
+    photo: &Photo,
+    networks: &Networks,
+    rules: &OutputRules,
+    scratch: &mut Scratch,
+) -> Result<(Vec<Line>, Widths), RecognitionError> {
     if photo.width.min(photo.height) < SHORTEST {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Widths::default()));
     }
     let source = Source { photo, border: border_colour(photo), networks, rules };
     let regions = looks::find(&source, scratch)?;
@@ -56,7 +66,7 @@ pub fn lines(
             found.push(Found { line, rect: region.rect, axis: reading.axis });
         }
     }
-    Ok(in_order(found))
+    Ok((in_order(found), reader.widths))
 }
 
 /// The median of the outermost pixels, for each channel.

@@ -26,10 +26,6 @@ const LONGEST: u32 = 1280;
 const PIECE: f64 = 1100.0;
 /// What a piece costs at least: that of a line of this width.
 const SHORTEST: u32 = 320;
-/// The widths that are read at most, of all first readings of a picture and of all others. Lines
-/// beyond the first (they are the smallest) are left out, doubts beyond the second stay.
-const MOST_READ: u64 = 512 * 1024;
-const MOST_READ_AGAIN: u64 = 128 * 1024;
 
 /// What a line says.
 #[derive(Debug)]
@@ -46,14 +42,20 @@ pub struct Reading {
 /// Reads the lines of a picture.
 pub struct Reader<'a> {
     source: &'a Source<'a>,
-    /// Pixels of width, read so far.
-    read: u64,
-    read_again: u64,
+    /// Read so far.
+    pub widths: Widths,
+}
+
+/// Pixels of width, of all first readings of a picture and of all others.
+#[derive(Default, Debug, Clone, Copy)]
+pub struct Widths {
+    pub read: u64,
+    pub read_again: u64,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a Source<'a>) -> Reader<'a> {
-        Reader { source, read: 0, read_again: 0 }
+        Reader { source, widths: Widths::default() }
     }
 
     /// The best reading of a line that probably runs along `axis`. None if too much has been read.
@@ -63,11 +65,11 @@ impl<'a> Reader<'a> {
         axis: Point,
         scratch: &mut Scratch,
     ) -> Result<Option<Reading>, RecognitionError> {
-        if self.read > MOST_READ {
+        if self.widths.read >= self.source.rules.max_read {
             return Ok(None);
         }
         let (mut best, width) = self.read_once(region, axis, scratch)?;
-        self.read += width;
+        self.widths.read += width;
         if best.letters < WRONG_WAY {
             self.try_also(&mut best, region, opposite(axis), scratch)?;
         }
@@ -99,11 +101,11 @@ impl<'a> Reader<'a> {
         axis: Point,
         scratch: &mut Scratch,
     ) -> Result<(), RecognitionError> {
-        if self.read_again > MOST_READ_AGAIN {
+        if self.widths.read_again >= self.source.rules.max_read_again {
             return Ok(());
         }
         let (other, width) = self.read_once(region, axis, scratch)?;
-        self.read_again += width;
+        self.widths.read_again += width;
         if other.is_better_than(best) {
             *best = other;
         }

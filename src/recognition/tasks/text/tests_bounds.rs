@@ -1,0 +1,141 @@
+//! How much `thorough` reads at most, and how much photos need. Skipped without the weights.
+
+use std::path::PathBuf;
+
+use ab_glyph::{Font, FontRef, ScaleFont, point};
+
+use super::*;
+use crate::recognition::decode::{DecodeLimits, decode};
+use crate::recognition::engine::{Engines, Wish};
+use crate::recognition::folder::Folder;
+use crate::recognition::manifest::Manifest;
+
+const FONT: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/annotate/fonts/DejaVuSans.ttf"));
+
+/// What a line of the page adds at most to what is read: it is about 40 times as long as high.
+const ONE_LINE: u64 = 2560;
+
+fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn open() -> Option<Text> {
+    let path = project().join("models/text");
+    let text = std::fs::read_to_string(path.join("model.toml")).unwrap();
+    let manifest: TextManifest = Manifest::parse(&text).unwrap().body().unwrap();
+    if manifest.graphs().iter().any(|graph| !path.join(&graph.file).exists()) {
+        return None;
+    }
+    let folder = Folder::open(&path).unwrap();
+    let labels = folder.labels(manifest.labels().unwrap()).unwrap();
+    let engines = Engines::find(Wish::Auto, &[project().join("onnxruntime")]);
+    Some(Text::open(&manifest, &labels, &mut Loading::new(&folder, &engines)).unwrap())
+}
+
+/// How many lines, and the widths read: once, and again.
+fn read(text: &Text, photo: &Photo) -> (usize, u64, u64) {
+    let mut scratch = Scratch::default();
+    let (lines, widths) =
+        thorough::lines_and_widths(photo, &text.networks, &text.rules, &mut scratch).unwrap();
+    (lines.len(), widths.read, widths.read_again)
+}
+
+/// Pictures of a folder and of those below it.
+fn photos_below(folder: PathBuf) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut photos = Vec::new();
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if path.is_dir() {
+            photos.extend(photos_below(path));
+        } else if matches!(extension, Some("jpg" | "png" | "webp")) {
+            photos.push(path);
+        }
+    }
+    photos.sort();
+    photos
+}
+
+#[test]
+fn no_photo_comes_near_the_bounds() {
+    let Some(text) = open() else { return };
+    let shared = match std::env::var_os("REDIS_IMAGE_SHARED") {
+        Some(path) => PathBuf::from(path),
+        None => project().join("../shared"),
+    };
+    let folders = [shared.join("photos"), project().join("target/photos")];
+    let mut most = (0, 0);
+    for path in folders.into_iter().flat_map(photos_below) {
+        let payload = std::fs::read(&path).unwrap();
+        let Ok(photo) = decode(&payload, &DecodeLimits::default(), text.detail()) else { continue };
+        let (lines, once, again) = read(&text, &photo);
+        println!(
+            "{once:7} {again:7} {lines:4} lines, {}x{}, {}",
+            photo.width,
+            photo.height,
+            path.display()
+        );
+        most = (most.0.max(once), most.1.max(again));
+    }
+    println!("the most: {most:?}");
+    assert!(most.0 * 2 <= text.rules.max_read, "{most:?}");
+    assert!(most.1 * 2 <= text.rules.max_read_again, "{most:?}");
+}
+
+/// Black letters on white, as many as fit in.
+fn page(width: usize, height: usize, letter: f32) -> Photo {
+    let font = FontRef::try_from_slice(FONT).unwrap();
+    let scaled = font.as_scaled(letter);
+    let mut rgb = vec![255; width * height * 3];
+    let mut letters = "The quick brown fox jumps over the lazy dog 0123456789 ".chars().cycle();
+    let mut base = 2.0 * letter;
+    while base < height as f32 - letter {
+        let mut left = letter;
+        while left < width as f32 - 2.0 * letter {
+            let glyph = font.glyph_id(letters.next().unwrap());
+            let outline =
+                font.outline_glyph(glyph.with_scale_and_position(letter, point(left, base)));
+            left += scaled.h_advance(glyph);
+            let Some(outline) = outline else { continue };
+            let corner = outline.px_bounds().min;
+            outline.draw(|x, y, share| {
+                let (x, y) = (corner.x as usize + x as usize, corner.y as usize + y as usize);
+                let start = (y * width + x) * 3;
+                rgb[start..start + 3].fill(255 - (share * 255.0) as u8);
+            });
+        }
+        base += 1.5 * letter;
+    }
+    Photo::new(width as u32, height as u32, rgb)
+}
+
+#[test]
+fn a_page_full_of_letters_is_read_up_to_the_bounds() {
+    let Some(mut text) = open() else { return };
+    let page = page(800, 900, 20.0);
+    let (all, once, _) = read(&text, &page);
+    assert!(all >= 20 && once > 20_000, "{all} lines, {once}");
+    text.rules.max_read = once / 2;
+    let (some, bounded, _) = read(&text, &page);
+    assert!(bounded >= once / 2 && bounded <= once / 2 + ONE_LINE, "{bounded} of {once}");
+    assert!(some < all && some * 3 > all, "{some} of {all} lines");
+    text.rules.max_read = 0;
+    assert_eq!(read(&text, &page), (0, 0, 0));
+}
+
+#[test]
+fn doubtful_lines_are_read_again_up_to_the_bound() {
+    let Some(mut text) = open() else { return };
+    // Letters that are too faint and small to be sure of.
+    let mut page = page(500, 400, 9.0);
+    page.rgb.iter_mut().for_each(|sample| *sample = 205 + *sample / 6);
+    let (_, once, again) = read(&text, &page);
+    assert!(again > 8 * ONE_LINE, "{again} again, {once} once");
+    text.rules.max_read_again = again / 2;
+    let (_, same, bounded) = read(&text, &page);
+    assert!(bounded >= again / 2 && bounded <= again / 2 + ONE_LINE, "{bounded} of {again}");
+    assert_eq!(same, once);
+    text.rules.max_read_again = 0;
+    assert_eq!(read(&text, &page).2, 0);
+}
