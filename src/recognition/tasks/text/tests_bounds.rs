@@ -41,21 +41,13 @@ fn read(text: &Text, photo: &Photo) -> (usize, u64, u64) {
     (lines.len(), widths.read, widths.read_again)
 }
 
-/// Pictures of a folder and of those below it.
-fn photos_below(folder: PathBuf) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut photos = Vec::new();
-    for path in entries.map(|entry| entry.unwrap().path()) {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        if path.is_dir() {
-            photos.extend(photos_below(path));
-        } else if matches!(extension, Some("jpg" | "png" | "webp")) {
-            photos.push(path);
-        }
-    }
-    photos.sort();
-    photos
-}
+/// Of 127 photos (of text, cars, books, faces, things) these need the most: 10,240 pixels once, 23,360 again.
+const MOST_NEEDED: [&str; 4] = [
+    "faces/group_kit_with_rose.jpg",
+    "plates/cn_hyperlpr_test_img.jpg",
+    "text/page.png",
+    "text/text.png",
+];
 
 #[test]
 fn no_photo_comes_near_the_bounds() {
@@ -64,23 +56,14 @@ fn no_photo_comes_near_the_bounds() {
         Some(path) => PathBuf::from(path),
         None => project().join("../shared"),
     };
-    let folders = [shared.join("photos"), project().join("target/photos")];
-    let mut most = (0, 0);
-    for path in folders.into_iter().flat_map(photos_below) {
-        let payload = std::fs::read(&path).unwrap();
-        let Ok(photo) = decode(&payload, &DecodeLimits::default(), text.detail()) else { continue };
+    for name in MOST_NEEDED {
+        let Ok(payload) = std::fs::read(shared.join("photos").join(name)) else { return };
+        let photo = decode(&payload, &DecodeLimits::default(), text.detail()).unwrap();
         let (lines, once, again) = read(&text, &photo);
-        println!(
-            "{once:7} {again:7} {lines:4} lines, {}x{}, {}",
-            photo.width,
-            photo.height,
-            path.display()
-        );
-        most = (most.0.max(once), most.1.max(again));
+        println!("{name}: {lines} lines, {once} read once, {again} again");
+        assert!(once * 10 <= text.rules.max_read, "{name}: {once}");
+        assert!(again * 2 <= text.rules.max_read_again, "{name}: {again}");
     }
-    println!("the most: {most:?}");
-    assert!(most.0 * 2 <= text.rules.max_read, "{most:?}");
-    assert!(most.1 * 2 <= text.rules.max_read_again, "{most:?}");
 }
 
 /// Black letters on white, as many as fit in.
@@ -113,9 +96,9 @@ fn page(width: usize, height: usize, letter: f32) -> Photo {
 #[test]
 fn a_page_full_of_letters_is_read_up_to_the_bounds() {
     let Some(mut text) = open() else { return };
-    let page = page(800, 900, 20.0);
+    let page = page(500, 300, 16.0);
     let (all, once, _) = read(&text, &page);
-    assert!(all >= 20 && once > 20_000, "{all} lines, {once}");
+    assert!(all >= 8 && once > 2 * ONE_LINE, "{all} lines, {once}");
     text.rules.max_read = once / 2;
     let (some, bounded, _) = read(&text, &page);
     assert!(bounded >= once / 2 && bounded <= once / 2 + ONE_LINE, "{bounded} of {once}");
@@ -128,10 +111,10 @@ fn a_page_full_of_letters_is_read_up_to_the_bounds() {
 fn doubtful_lines_are_read_again_up_to_the_bound() {
     let Some(mut text) = open() else { return };
     // Letters that are too faint and small to be sure of.
-    let mut page = page(500, 400, 9.0);
+    let mut page = page(300, 150, 9.0);
     page.rgb.iter_mut().for_each(|sample| *sample = 205 + *sample / 6);
     let (_, once, again) = read(&text, &page);
-    assert!(again > 8 * ONE_LINE, "{again} again, {once} once");
+    assert!(again > 2 * ONE_LINE, "{again} again, {once} once");
     text.rules.max_read_again = again / 2;
     let (_, same, bounded) = read(&text, &page);
     assert!(bounded >= again / 2 && bounded <= again / 2 + ONE_LINE, "{bounded} of {again}");
