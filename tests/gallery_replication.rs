@@ -5,6 +5,7 @@ use crate::support::galleries::*;
 use crate::support::watch::Watch;
 use crate::support::*;
 use redis::{Connection, cmd};
+use std::time::Instant;
 
 /// A small generator, so that a failure can be repeated.
 struct Dice(u64);
@@ -121,7 +122,9 @@ fn who_was_enrolled_is_there_after_a_failover() {
         let writer = scope.spawn(|| {
             let mut client = master.client();
             let mut count = 0;
+            let deadline = Instant::now() + PATIENCE;
             loop {
+                assert!(Instant::now() < deadline, "no failover comes");
                 let subject = format!("s{count}");
                 match enrol("g", &subject, &vector(count)).reply(&mut client) {
                     Reply::Value(_) => count += 1,

@@ -285,6 +285,11 @@ impl Server {
         wait_until("the replica's link", || {
             self.info_of("replication").get("master_link_status").is_some_and(|s| s == "up")
         });
+        // Before that the master hands over to nobody.
+        let own = format!(",port={},state=online,", self.port);
+        wait_until("the master's view of the replica", || {
+            master.info_of("replication").values().any(|value| value.contains(&own))
+        });
         let offset = |server: &Server| server.info_of("replication")["master_repl_offset"].clone();
         let goal = offset(master).parse::<i64>().expect("an offset");
         wait_until("the replica's offset", || {
