@@ -149,7 +149,8 @@ impl Asked<'_> {
         read_replication(node, &self.info("replication").await?);
         let persistence = self.info("persistence").await?;
         node.loading = persistence.get("loading").is_some_and(|flag| flag != "0");
-        if field("redis_mode") == "cluster" {
+        // The latter is Valkey's name for it.
+        if [field("redis_mode"), field("server_mode")].contains(&"cluster".to_owned()) {
             let state = self.value(cmd("CLUSTER").arg("INFO")).await?;
             let state = parse_info(&text(&state).unwrap_or_default());
             node.cluster_ok = Some(state.get("cluster_state").is_some_and(|state| state == "ok"));
