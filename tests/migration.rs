@@ -4,15 +4,17 @@ use crate::commands::RED_RESULT;
 use crate::support::cluster::Cluster;
 use crate::support::crowd::{assert_settled, outcomes};
 use crate::support::follow::Follower;
+use crate::support::galleries::{enrol, identify, vector};
 use crate::support::*;
 use redis::cmd;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// As an operator does it.
-fn reshard(from: &Server, to: &Server, slots: usize) {
-    let id = |node: &Server| cmd("CLUSTER").arg("MYID").text(&mut node.client());
+/// How an operator moves so many slots from a node to another one.
+type Move = fn(&Server, &Server, usize);
+
+fn key_by_key(from: &Server, to: &Server, slots: usize) {
     let output = Command::new("redis-cli")
         .args(["--cluster", "reshard", &format!("127.0.0.1:{}", from.port)])
         .args(["--cluster-from", &id(from), "--cluster-to", &id(to)])
@@ -21,6 +23,59 @@ fn reshard(from: &Server, to: &Server, slots: usize) {
         .expect("redis-cli is installed");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && !said.contains("ERR"), "{said}");
+}
+
+/// Atomic slot migration, as Valkey 9 has it.
+fn as_a_whole(from: &Server, to: &Server, slots: usize) {
+    let nodes = cmd("CLUSTER").arg("NODES").text(&mut from.client());
+    let myself = nodes.lines().find(|line| line.contains("myself")).expect("a line of its own");
+    let first: usize = myself
+        .split_whitespace()
+        .skip(8)
+        .filter_map(|range| range.split_once('-'))
+        .filter_map(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)))
+        .find(|(first, last): &(usize, usize)| first + slots <= last + 1)
+        .expect("a range of that many slots")
+        .0;
+    move_range(from, to, first, first + slots - 1);
+}
+
+fn move_range(from: &Server, to: &Server, first: usize, last: usize) {
+    let mut client = from.client();
+    cmd("CLUSTER")
+        .arg(&["MIGRATESLOTS", "SLOTSRANGE", &first.to_string(), &last.to_string()])
+        .arg(&["NODE", &id(to)])
+        .text(&mut client);
+    wait_until("the slots have moved", || {
+        let states = cmd("CLUSTER").arg("GETSLOTMIGRATIONS").value(&mut client);
+        let states = format!("{states:?}").to_lowercase();
+        assert!(!states.contains("failed") && !states.contains("cancelled"), "{states}");
+        let nodes = cmd("CLUSTER").arg("NODES").text(&mut to.client());
+        let myself = nodes.lines().find(|line| line.contains("myself")).expect("a line of its own");
+        !states.contains("snapshotting") && owns(myself, first) && owns(myself, last)
+    });
+}
+
+/// Whether a line of `CLUSTER NODES` names the slot.
+fn owns(line: &str, slot: usize) -> bool {
+    line.split_whitespace().skip(8).any(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        first.parse().is_ok_and(|first| slot >= first)
+            && last.parse().is_ok_and(|last| slot <= last)
+    })
+}
+
+fn moves_slots_as_a_whole(server: &Server) -> bool {
+    let known = cmd("COMMAND").arg(&["INFO", "CLUSTER|MIGRATESLOTS"]).value(&mut server.client());
+    let known = !format!("{known:?}").contains("[nil]");
+    if !known {
+        skipped("this server has no CLUSTER MIGRATESLOTS");
+    }
+    known
+}
+
+fn id(node: &Server) -> String {
+    cmd("CLUSTER").arg("MYID").text(&mut node.client())
 }
 
 /// Waits until the nodes agree on who has which slots.
@@ -40,7 +95,19 @@ fn sum(cluster: &Cluster, count: impl Fn(&Server) -> i64) -> i64 {
 
 #[test]
 fn slots_go_forth_and_back_under_load_and_no_result_is_wrong_or_lost() {
-    let mut cluster = Cluster::start(3, || Server::with().setting("threads", 2));
+    let cluster = Cluster::start(3, || Server::with().setting("threads", 2));
+    forth_and_back_under_load(cluster, key_by_key);
+}
+
+#[test]
+fn slots_go_forth_and_back_as_a_whole_under_load_and_no_result_is_wrong_or_lost() {
+    let cluster = Cluster::start(3, || Server::with().setting("threads", 2));
+    if moves_slots_as_a_whole(&cluster.nodes[0]) {
+        forth_and_back_under_load(cluster, as_a_whole);
+    }
+}
+
+fn forth_and_back_under_load(mut cluster: Cluster, move_slots: Move) {
     let over = AtomicBool::new(false);
     let seen: Mutex<Vec<String>> = Mutex::default();
     std::thread::scope(|scope| {
@@ -72,7 +139,7 @@ fn slots_go_forth_and_back_under_load_and_no_result_is_wrong_or_lost() {
         let [first, second, third] = &cluster.nodes[..] else { panic!("three nodes") };
         for (from, to) in [(first, second), (second, third), (third, first), (second, first)] {
             progress(20);
-            reshard(from, to, 200);
+            move_slots(from, to, 200);
         }
         progress(20);
         over.store(true, Relaxed);
@@ -104,7 +171,6 @@ fn a_request_that_is_sent_after_its_slot_is_answered_where_it_goes() {
     let slot_of = |key: &str| cmd("CLUSTER").arg(&["KEYSLOT", key]).number(&mut old.client());
     let tag = (0..).map(|i| format!("t{i}")).find(|key| slot_of(key) < 8192).expect("a slot");
     let slot = slot_of(&tag).to_string();
-    let id = |node: &Server| cmd("CLUSTER").arg("MYID").text(&mut node.client());
     let set_slot = |node: &Server, state: &str, other: &Server| {
         cmd("CLUSTER").arg(&["SETSLOT", &slot, state, &id(other)]).text(&mut node.client());
     };
@@ -137,5 +203,61 @@ fn a_request_that_is_sent_after_its_slot_is_answered_where_it_goes() {
     assert_eq!(follower.ask(&get(&stays)).text(), RED_RESULT);
     assert_eq!(follower.ask(&recognize(&moves, &slow)).text(), RED_RESULT);
     assert_eq!(get(&moves).text(&mut new.client()), RED_RESULT);
+    cluster.nodes.iter_mut().for_each(assert_settled);
+}
+
+/// A gallery, results and a job under way, in a slot that moves as a whole while subjects are enrolled.
+#[test]
+fn a_slot_that_moves_as_a_whole_takes_its_gallery_along_and_what_is_enrolled_meanwhile() {
+    let mut cluster = Cluster::start(2, || Server::with().setting("threads", 2));
+    let (old, new) = (&cluster.nodes[0], &cluster.nodes[1]);
+    if !moves_slots_as_a_whole(old) {
+        return;
+    }
+    let slot_of = |key: &str| cmd("CLUSTER").arg(&["KEYSLOT", key]).number(&mut old.client());
+    let tag = (0..).map(|i| format!("t{i}")).find(|key| slot_of(key) < 8192).expect("a slot");
+    let slot = slot_of(&tag) as usize;
+    let gallery = format!("{{{tag}}}:people");
+    let (stays, moves) = (format!("{{{tag}}}:stays"), format!("{{{tag}}}:moves"));
+    let red = photos::red();
+    recognize(&stays, &red).arg(&["EX", "3600"]).text(&mut old.client());
+    let slow = photos::slow(2000);
+    let waits = Pending::send(old.client(), &recognize(&moves, &slow));
+    wait_until("the job is under way", || old.count("requests") == 1);
+
+    let over = AtomicBool::new(false);
+    let enrolled = std::thread::scope(|scope| {
+        let enrolling = scope.spawn(|| {
+            let mut follower = Follower::of(&cluster);
+            let mut subjects = 0;
+            while !over.load(Relaxed) {
+                let subject = format!("subject {subjects}");
+                let reply = follower.ask(&enrol(&gallery, &subject, &vector(subjects)));
+                assert!(matches!(reply, Reply::Value(_)), "{reply:?}");
+                subjects += 1;
+            }
+            subjects
+        });
+        wait_until("a gallery is there", || old.count("gallery_subjects") >= 100);
+        move_range(old, new, slot, slot);
+        wait_until("enrolments go on there", || {
+            new.count("gallery_subjects") > old.count("gallery_subjects")
+        });
+        over.store(true, Relaxed);
+        enrolling.join().expect("every enrolment is answered")
+    });
+
+    let mut client = new.client();
+    assert_eq!(new.count("gallery_subjects"), enrolled as i64, "each that was acknowledged, once");
+    wait_until("the old node lets go", || old.count("galleries") == 0);
+    for number in 0..enrolled {
+        let answer = identify(&gallery, &vector(number)).text(&mut client);
+        assert!(answer.contains(&format!(r#""subject":"subject {number}""#)), "{answer}");
+    }
+    assert_eq!(get(&stays).text(&mut client), RED_RESULT);
+    assert!(cmd("TTL").arg(&stays).number(&mut client) > 3000);
+    assert_eq!(waits.reply().text(), RED_RESULT, "the old node's client has its result");
+    assert_eq!(old.count("not_stored_slot"), 1);
+    assert_eq!(recognize(&moves, &slow).text(&mut client), RED_RESULT);
     cluster.nodes.iter_mut().for_each(assert_settled);
 }

@@ -53,12 +53,20 @@ pub static GALLERY: RedisType = RedisType::new(
     },
 );
 
+/// Of Valkey 9 (`valkeymodule.h`); Redis may give this bit another meaning.
+const HANDLE_ATOMIC_SLOT_MIGRATION: c_int = 1 << 5;
+
 /// Tells the server that a file or a link that breaks off in a gallery is an error we can return, and
-/// no reason to end. While the module loads.
+/// no reason to end; and a Valkey that slots may move as a whole, since all that we keep lies in keys,
+/// and every write to them is replicated. While the module loads.
 pub fn declare(ctx: &Context) {
+    let mut options = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS as c_int;
+    if ctx.server_info("server").field("valkey_version").is_some() {
+        options |= HANDLE_ATOMIC_SLOT_MIGRATION;
+    }
     let set_options = api!(RedisModule_SetModuleOptions);
-    // SAFETY: the context of the loading module, and a flag.
-    unsafe { set_options(ctx.ctx, raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS as c_int) };
+    // SAFETY: the context of the loading module, and flags.
+    unsafe { set_options(ctx.ctx, options) };
 }
 
 /// What a key holds.
