@@ -1,7 +1,7 @@
 //! `redis-image recognize` where nodes fail: a cluster, Sentinel, one server with an append-only file.
 
 use crate::cli_recognize::{assert_all_right, folder_of, folder_of_pictures, lines, url};
-use crate::support::cluster::Cluster;
+use crate::support::cluster::{Cluster, id};
 use crate::support::sentinel::Sentinel;
 use crate::support::tool::{Told, run, told, tool};
 use crate::support::*;
@@ -123,7 +123,6 @@ fn a_slot_that_moves_is_followed() {
     let mut running =
         Running::start(folder.path(), &["--url", &url(&cluster.nodes[0]), "--concurrency", "2"]);
     running.read_lines(5);
-    let id = |node: &Server| cmd("CLUSTER").arg("MYID").text(&mut node.client());
     let (old, new) = (&cluster.nodes[0], &cluster.nodes[1]);
     let (old_id, new_id) = (id(old), id(new));
     // The keys that are there go along, so that none is where nobody looks; the first half stays on its way (ASK).
@@ -159,7 +158,7 @@ fn the_node_without_the_module_is_named() {
     let port = bare.port.to_string();
     let bus = cmd("CONFIG").arg(&["GET", "cluster-port"]).list(&mut bare.client())[1].clone();
     cmd("CLUSTER").arg(&["MEET", "127.0.0.1", &port, &bus]).text(&mut cluster.nodes[0].client());
-    let id = cmd("CLUSTER").arg("MYID").text(&mut bare.client());
+    let id = id(&bare);
     wait_until("all know the new node", || {
         cluster
             .nodes

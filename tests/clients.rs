@@ -1,7 +1,7 @@
 //! The clients that people use, on a cluster: each runs its program out of `examples/`, as a user would.
 
 use crate::commands::RED_RESULT;
-use crate::support::cluster::Cluster;
+use crate::support::cluster::{Cluster, set_slot};
 use crate::support::*;
 use redis::cmd;
 use std::collections::HashSet;
@@ -82,11 +82,8 @@ fn story(program: Command, knows: Knows) -> Cluster {
 
     // A slot without keys goes from the first node to the second. No client has been told.
     let (payload, slot) = pictures.in_a_slot_without_keys(&cluster);
-    let new_owner = cmd("CLUSTER").arg("MYID").text(&mut cluster.nodes[1].client());
     for i in [1, 0, 2] {
-        cmd("CLUSTER")
-            .arg(&["SETSLOT", &slot.to_string(), "NODE", &new_owner])
-            .text(&mut cluster.nodes[i].client());
+        set_slot(&cluster.nodes[i], &slot.to_string(), "NODE", &cluster.nodes[1]);
     }
     let before = moved(&cluster.nodes[0]);
     client.ask(&pictures.write("moved.png", &payload));

@@ -1,7 +1,7 @@
 //! Several masters: which form of the command is taken, where it goes, where the results lie.
 
 use crate::commands::RED_RESULT;
-use crate::support::cluster::{Cluster, moved_to};
+use crate::support::cluster::{Cluster, moved_to, set_slot};
 use crate::support::crowd::assert_settled;
 use crate::support::*;
 use redis::cmd;
@@ -82,18 +82,14 @@ fn a_slot_that_moves_takes_no_result_with_it() {
     let slot_of = |key: &str| cmd("CLUSTER").arg(&["KEYSLOT", key]).number(&mut old.client());
     let key = (0..).map(|i| format!("k{i}")).find(|key| slot_of(key) < 8192).expect("every second");
     let slot = slot_of(&key).to_string();
-    let id = |node: &Server| cmd("CLUSTER").arg("MYID").text(&mut node.client());
-    let set_slot = |node: &Server, state: &str, other: &Server| {
-        cmd("CLUSTER").arg(&["SETSLOT", &slot, state, &id(other)]).text(&mut node.client());
-    };
     // While it moves a new key belongs to the other side already.
     for (state, not_stored) in [("MIGRATING", 1), ("NODE", 2)] {
         let waiting = old.send(&recognize(&key, &photos::slow(1500)));
         wait_until("it is at work", || old.count("workers_busy") == 1);
         if state == "NODE" {
-            set_slot(new, "NODE", new);
+            set_slot(new, &slot, "NODE", new);
         }
-        set_slot(old, state, new);
+        set_slot(old, &slot, state, new);
         assert_eq!(waiting.reply().text(), RED_RESULT, "who waits gets the result all the same");
         assert_eq!(old.count("not_stored_slot"), not_stored, "{state}: {:#?}", old.info());
         assert_eq!(cmd("DBSIZE").number(&mut client), 0);

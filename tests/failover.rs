@@ -1,12 +1,11 @@
 //! A cluster that loses masters: what was stored is served by the next one, and nobody is left without an answer.
 
 use crate::commands::RED_RESULT;
-use crate::support::cluster::{Cluster, moved_to};
+use crate::support::cluster::{Cluster, is_promoted, moved_to, promote};
 use crate::support::crowd::{assert_settled, data_digest, existing, role, signal};
 use crate::support::follow::Follower;
 use crate::support::*;
 use redis::cmd;
-use std::time::{Duration, Instant};
 
 fn computed(server: &Server) -> i64 {
     server.model_count("tiny", "computed")
@@ -45,26 +44,6 @@ fn slow_picture_of(node: &Server, milliseconds: u64) -> (String, Vec<u8>) {
     let mut is_here = |key: &String| moved_to(&get(key).reply(&mut client)).is_none();
     let key = keys.find(|key| is_here(key)).expect("some key is");
     (key, payload)
-}
-
-fn is_promoted(node: &Server) -> bool {
-    role(node) == "master"
-}
-
-/// Has a replica take its master's place. On a busy machine the vote may come too late: then it is asked again.
-#[track_caller]
-fn promote(replica: &Server) {
-    let mut asked: Option<Instant> = None;
-    wait_until("the replica is promoted", || {
-        if is_promoted(replica) {
-            return true;
-        }
-        if asked.is_none_or(|at| at.elapsed() > Duration::from_secs(8)) {
-            cmd("CLUSTER").arg("FAILOVER").reply(&mut replica.client());
-            asked = Some(Instant::now());
-        }
-        false
-    });
 }
 
 #[track_caller]

@@ -3,6 +3,7 @@
 use crate::support::cluster::{Cluster, moved_to};
 use crate::support::galleries::*;
 use crate::support::*;
+use redis::cmd;
 
 #[test]
 fn a_gallery_lives_on_the_node_of_its_key() {
@@ -32,4 +33,27 @@ fn the_picture_s_key_must_be_in_the_gallery_s_slot() {
     assert!(error.starts_with("CROSSSLOT "), "{error}");
     let error = ask("image:{a}").error(&mut client);
     assert!(error.starts_with("NOMODEL "), "{error}");
+}
+
+/// A photo that is worked on where its gallery no longer is enrols nobody there, and nobody anywhere by half.
+#[test]
+fn a_photo_whose_gallery_moves_meanwhile_is_refused_and_enrolled_where_it_went() {
+    let node = || Server::with().real_models().setting("threads", 1);
+    let cluster = Cluster::start(2, node);
+    let (old, new) = (&cluster.nodes[0], &cluster.nodes[1]);
+    let slot_of = |key: &str| cmd("CLUSTER").arg(&["KEYSLOT", key]).number(&mut old.client());
+    let gallery =
+        (0..).map(|i| format!("hall {i}")).find(|key| slot_of(key) < 8192).expect("a key");
+    enrol_photo(&gallery, "joe", &photos::photo("biden.jpg")).value(&mut old.client());
+    let slow = photos::slowed(&photos::unique(&photos::photo("obama.jpg")), 1500);
+    let ask = enrol_photo(&gallery, "barack", &slow);
+    let pending = old.send(&ask);
+    wait_until("the worker is at it", || old.count("workers_busy") == 1);
+    cluster.move_slot(slot_of(&gallery), old, new);
+    let error = pending.reply().error();
+    assert!(error.starts_with("STALE "), "{error}");
+    assert_eq!(total(new, &gallery, "samples"), 1);
+    assert_eq!(old.count("galleries"), 0);
+    assert_eq!(entry::<i64>(&ask.reply(&mut new.client()), "sample"), 2);
+    wait_until("no call is open", || old.count("gallery_calls") == 0);
 }

@@ -4,36 +4,33 @@ use crate::support::crowd::data_digest;
 use crate::support::galleries::*;
 use crate::support::*;
 use redis::{Value, cmd};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 const CLIENTS: u64 = 8;
 
+/// How often data is saved, or its file rewritten, and how many subjects each client leaves.
+const SAVES: usize = 200;
+const KEPT: u64 = 100;
+
 #[test]
-fn eight_enrol_while_eight_identify_and_one_saves_rewrites_and_copies() {
+fn eight_enrol_while_eight_identify_and_one_saves_rewrites_copies_and_flushes() {
     let mut server = Server::with()
         .append_only()
         .config("appendfsync", "no")
         .config("auto-aof-rewrite-percentage", 0)
         .start();
+    let replica = Server::with().replica_of(&server).start();
+    replica.wait_for_sync(&server);
     enrol("g", "first", &vector(0)).value(&mut server.client());
-    let (over, answers) = (AtomicBool::new(false), AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        let (server, over, answers) = (&server, &over, &answers);
+    let (flushed, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let answers = AtomicU64::new(0);
+    let kept: Vec<u64> = std::thread::scope(|scope| {
+        let (server, flushed, over, answers) = (&server, &flushed, &over, &answers);
+        let _ends = EndsThem(over);
         let writers: Vec<_> = (1..=CLIENTS)
-            .map(|client_number| {
-                scope.spawn(move || {
-                    let mut client = server.client();
-                    for step in 0..150 {
-                        let number = client_number * 10_000 + step;
-                        let subject = format!("s{number}");
-                        enrol("g", &subject, &vector(number)).value(&mut client);
-                        if step % 3 == 0 {
-                            forget("g", &subject).value(&mut client);
-                        }
-                    }
-                })
-            })
+            .map(|number| scope.spawn(move || enrol_and_forget(server, number, flushed, over)))
             .collect();
         for client_number in 1..=CLIENTS {
             scope.spawn(move || {
@@ -42,43 +39,102 @@ fn eight_enrol_while_eight_identify_and_one_saves_rewrites_and_copies() {
                     if over.load(Relaxed) {
                         return;
                     }
-                    let number = client_number * 10_000 + step % 150;
-                    let found = who(&identify("g", &vector(number)), &mut client);
-                    assert!(found.is_none_or(|found| found == format!("s{number}")));
-                    answers.fetch_add(1, Relaxed);
+                    let number = client_number * FIRST_OF + step % 1000;
+                    match identify("g", &vector(number)).reply(&mut client) {
+                        Reply::Error(error) => {
+                            let gone = ["NOGALLERY ", "STALE "];
+                            assert!(gone.iter().any(|word| error.starts_with(word)), "{error}");
+                        }
+                        reply => {
+                            let found = who_in(&reply.text());
+                            assert!(found.is_none_or(|found| found == format!("s{number}")));
+                            answers.fetch_add(1, Relaxed);
+                        }
+                    }
                 }
             });
         }
-        scope.spawn(move || {
-            let mut client = server.client();
-            for round in 0.. {
-                if over.load(Relaxed) {
-                    return;
-                }
-                let command = ["BGREWRITEAOF", "BGSAVE"][round % 2];
-                cmd(command).reply(&mut client);
-                cmd("COPY").arg(&["g", "copy", "REPLACE"]).number(&mut client);
-                cmd("MEMORY").arg(&["USAGE", "g"]).number(&mut client);
-                wait_until("the child has ended", || {
-                    let info = server.info_of("persistence");
-                    ["rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]
-                        .iter()
-                        .all(|name| info[*name] == "0")
-                });
+        let mut client = server.client();
+        for round in 0..SAVES {
+            if round == SAVES / 2 {
+                cmd("FLUSHALL").text(&mut client);
+                flushed.store(true, Relaxed);
             }
-        });
-        writers.into_iter().for_each(|writer| writer.join().expect("a writer"));
-        wait_until("they are answered", || answers.load(Relaxed) > 50);
+            cmd(["BGREWRITEAOF", "BGSAVE"][round % 2]).text(&mut client);
+            cmd("COPY").arg(&["g", "copy", "REPLACE"]).number(&mut client);
+            cmd("MEMORY").arg(&["USAGE", "copy"]).reply(&mut client);
+            wait_until("the child has ended", || {
+                let info = server.info_of("persistence");
+                ["rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]
+                    .iter()
+                    .all(|name| info[*name] == "0")
+            });
+        }
         over.store(true, Relaxed);
+        writers.into_iter().flat_map(|writer| writer.join().expect("a writer")).collect()
     });
-    assert!(server.is_alive());
-    assert_eq!(total(&server, "g", "samples"), 8 * 100 + 1);
+    assert!(answers.load(Relaxed) > 50);
+    let info = server.info_of("persistence");
+    for status in ["rdb_last_bgsave_status", "aof_last_bgrewrite_status", "aof_last_write_status"] {
+        assert_eq!(info[status], "ok", "{status}");
+    }
     wait_until("no call is open", || server.count("gallery_calls") == 0);
-    assert!(server.count("searches") > 50);
+
+    assert_eq!(total(&server, "g", "samples"), kept.len() as i64);
+    let mut client = server.client();
+    for number in &kept {
+        let found = who(&identify("g", &vector(*number)), &mut client);
+        assert_eq!(found, Some(format!("s{number}")));
+    }
+    replica.wait_for_sync(&server);
     let before = data_digest(&server);
+    assert_eq!(data_digest(&replica), before);
     server.kill();
     server.start_again();
     assert_eq!(data_digest(&server), before);
+}
+
+/// Lets threads end that go on until they are told, also after a failed assertion.
+struct EndsThem<'a>(&'a AtomicBool);
+
+impl Drop for EndsThem<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// The first subject's number of a client is its own times this.
+const FIRST_OF: u64 = 1_000_000;
+
+/// Enrols one after the other and forgets who is older than the last hundred; gives who is left.
+fn enrol_and_forget(
+    server: &Server,
+    client_number: u64,
+    flushed: &AtomicBool,
+    over: &AtomicBool,
+) -> Vec<u64> {
+    let mut client = server.client();
+    let mut enrolled = VecDeque::new();
+    let mut last_may_be_flushed = u64::MAX;
+    for number in client_number * FIRST_OF.. {
+        if last_may_be_flushed == u64::MAX && flushed.load(Relaxed) {
+            last_may_be_flushed = number - 1;
+        }
+        let are_kept = number > last_may_be_flushed.saturating_add(KEPT);
+        if over.load(Relaxed) && (are_kept || !flushed.load(Relaxed)) {
+            break;
+        }
+        enrol("g", &format!("s{number}"), &vector(number)).value(&mut client);
+        enrolled.push_back(number);
+        if enrolled.len() as u64 > KEPT {
+            let oldest = enrolled.pop_front().expect("a hundred");
+            if let Reply::Error(error) = forget("g", &format!("s{oldest}")).reply(&mut client) {
+                let gone = error.starts_with("NOSUBJECT ") || error.starts_with("NOGALLERY ");
+                assert!(gone && oldest <= last_may_be_flushed, "s{oldest}: {error}");
+            }
+        }
+    }
+    enrolled.into()
 }
 
 #[test]
@@ -87,6 +143,7 @@ fn a_flush_in_the_middle_ends_searches_clearly() {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (server, over) = (&server, &over);
+        let _ends = EndsThem(over);
         for client_number in 0..CLIENTS {
             scope.spawn(move || {
                 let mut client = server.client();

@@ -1,8 +1,10 @@
 //! A gallery call whose gallery, client or server changes while it is under way.
 
+use crate::support::crowd::role;
 use crate::support::galleries::*;
 use crate::support::*;
 use redis::cmd;
+use std::collections::BTreeSet;
 
 fn server() -> Server {
     Server::with()
@@ -154,6 +156,49 @@ fn a_demoted_master_enrols_nobody() {
     cmd("REPLICAOF").arg(&["NO", "ONE"]).text(&mut client);
     wait_until("the worker is idle", || server.count("workers_busy") == 0);
     wait_until("no call is open", || server.count("gallery_calls") == 0);
+}
+
+/// Six photos on their way when the roles change: who gets a sample is enrolled, who is sent away is not,
+/// and asks the new master.
+#[test]
+fn photos_on_their_way_at_a_failover_are_enrolled_once() {
+    let (old, new) = (server(), server());
+    enrol_photo("g", "first", &photos::photo("biden.jpg")).value(&mut old.client());
+    cmd("REPLICAOF").arg("127.0.0.1").arg(old.port).text(&mut new.client());
+    new.wait_for_sync(&old);
+    let asks: Vec<_> = (0..6)
+        .map(|number| enrol_photo("g", &format!("s{number}"), &slow("obama.jpg", 150)))
+        .collect();
+    let pending: Vec<_> = asks.iter().map(|ask| Pending::send(old.client(), ask)).collect();
+    wait_until("some are enrolled, some under way", || total(&old, "g", "samples") >= 3);
+    let port = new.port.to_string();
+    cmd("FAILOVER").arg(&["TO", "127.0.0.1", &port]).text(&mut old.client());
+    wait_until("the roles are changed", || role(&new) == "master" && role(&old) == "slave");
+    let mut enrolled = 0;
+    for (ask, pending) in asks.iter().zip(pending) {
+        match pending.reply() {
+            Reply::Error(error) => {
+                let sent_away = ["UNBLOCKED ", "READONLY ", "STALE "];
+                assert!(sent_away.iter().any(|word| error.starts_with(word)), "{error}");
+                ask.value(&mut new.client());
+            }
+            reply => {
+                assert!(entry::<i64>(&reply, "sample") > 0);
+                enrolled += 1;
+            }
+        }
+    }
+    assert!((2..6).contains(&enrolled), "the failover came in the middle: {enrolled}");
+    let names: Vec<_> = (0..6).map(|number| format!("s{number}")).chain(["first".into()]).collect();
+    let subjects = subjects(&new, "g");
+    assert_eq!(subjects.keys().cloned().collect::<BTreeSet<_>>(), names.into_iter().collect());
+    assert!(subjects.values().all(|samples| samples.len() == 1), "{subjects:?}");
+    old.wait_for_sync(&new);
+    assert_eq!(digest(&old, "g"), digest(&new, "g"));
+    for node in [old, new] {
+        wait_until("no call is open", || node.count("gallery_calls") == 0);
+        assert_eq!(node.count("queue_bytes"), 0);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Slots on the move: results go with them, and what is computed meanwhile is stored or counted.
 
 use crate::commands::RED_RESULT;
-use crate::support::cluster::Cluster;
+use crate::support::cluster::{Cluster, id, set_slot};
 use crate::support::crowd::{assert_settled, outcomes};
 use crate::support::follow::Follower;
 use crate::support::galleries::{enrol, identify, vector};
@@ -10,6 +10,8 @@ use redis::cmd;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+const MIGRATE_SLOTS: &str = "CLUSTER|MIGRATESLOTS";
 
 /// How an operator moves so many slots from a node to another one.
 type Move = fn(&Server, &Server, usize);
@@ -65,19 +67,6 @@ fn owns(line: &str, slot: usize) -> bool {
     })
 }
 
-fn moves_slots_as_a_whole(server: &Server) -> bool {
-    let known = cmd("COMMAND").arg(&["INFO", "CLUSTER|MIGRATESLOTS"]).value(&mut server.client());
-    let known = !format!("{known:?}").contains("[nil]");
-    if !known {
-        skipped("this server has no CLUSTER MIGRATESLOTS");
-    }
-    known
-}
-
-fn id(node: &Server) -> String {
-    cmd("CLUSTER").arg("MYID").text(&mut node.client())
-}
-
 /// Waits until the nodes agree on who has which slots.
 fn wait_for_agreement(cluster: &Cluster) {
     for node in &cluster.nodes {
@@ -102,7 +91,7 @@ fn slots_go_forth_and_back_under_load_and_no_result_is_wrong_or_lost() {
 #[test]
 fn slots_go_forth_and_back_as_a_whole_under_load_and_no_result_is_wrong_or_lost() {
     let cluster = Cluster::start(3, || Server::with().setting("threads", 2));
-    if moves_slots_as_a_whole(&cluster.nodes[0]) {
+    if has_command(&cluster.nodes[0], MIGRATE_SLOTS) {
         forth_and_back_under_load(cluster, as_a_whole);
     }
 }
@@ -171,14 +160,11 @@ fn a_request_that_is_sent_after_its_slot_is_answered_where_it_goes() {
     let slot_of = |key: &str| cmd("CLUSTER").arg(&["KEYSLOT", key]).number(&mut old.client());
     let tag = (0..).map(|i| format!("t{i}")).find(|key| slot_of(key) < 8192).expect("a slot");
     let slot = slot_of(&tag).to_string();
-    let set_slot = |node: &Server, state: &str, other: &Server| {
-        cmd("CLUSTER").arg(&["SETSLOT", &slot, state, &id(other)]).text(&mut node.client());
-    };
     let stays = format!("{{{tag}}}:stays");
     let red = photos::red();
     recognize(&stays, &red).text(&mut old.client());
-    set_slot(new, "IMPORTING", old);
-    set_slot(old, "MIGRATING", new);
+    set_slot(new, &slot, "IMPORTING", old);
+    set_slot(old, &slot, "MIGRATING", new);
 
     // What is stored is served by the old node until it has gone.
     assert_eq!(get(&stays).text(&mut old.client()), RED_RESULT);
@@ -198,7 +184,7 @@ fn a_request_that_is_sent_after_its_slot_is_answered_where_it_goes() {
     let port = new.port.to_string();
     cmd("MIGRATE").arg(&["127.0.0.1", &port, &stays, "0", "5000"]).text(&mut old.client());
     for node in [new, old] {
-        set_slot(node, "NODE", new);
+        set_slot(node, &slot, "NODE", new);
     }
     assert_eq!(follower.ask(&get(&stays)).text(), RED_RESULT);
     assert_eq!(follower.ask(&recognize(&moves, &slow)).text(), RED_RESULT);
@@ -211,7 +197,7 @@ fn a_request_that_is_sent_after_its_slot_is_answered_where_it_goes() {
 fn a_slot_that_moves_as_a_whole_takes_its_gallery_along_and_what_is_enrolled_meanwhile() {
     let mut cluster = Cluster::start(2, || Server::with().setting("threads", 2));
     let (old, new) = (&cluster.nodes[0], &cluster.nodes[1]);
-    if !moves_slots_as_a_whole(old) {
+    if !has_command(old, MIGRATE_SLOTS) {
         return;
     }
     let slot_of = |key: &str| cmd("CLUSTER").arg(&["KEYSLOT", key]).number(&mut old.client());

@@ -1,7 +1,7 @@
 //! Results beyond the server that computed them: RDB, append-only file, replicas, servers without the module.
 
 use crate::commands::RED_RESULT;
-use crate::support::crowd::{assert_settled, assert_stored, data_digest, existing};
+use crate::support::crowd::{assert_settled, assert_stored, data_digest, existing, signal};
 use crate::support::watch::Watch;
 use crate::support::*;
 use redis::cmd;
@@ -52,6 +52,35 @@ fn results_are_there_after_save_and_restart() {
     assert_stored(&server, &keys);
     assert_eq!(computed(&server), 0);
     assert_settled(&mut server);
+}
+
+/// Stored in the background, and still what the client that was answered waits for.
+#[test]
+fn wait_counts_the_copies_of_a_result_that_was_told() {
+    let master = Server::with().append_only().start();
+    let replica = Server::with().append_only().replica_of(&master).start();
+    replica.wait_for_sync(&master);
+    let mut client = master.client();
+    signal(&replica, libc::SIGSTOP);
+    assert_eq!(recognize("a", &photos::red()).text(&mut client), RED_RESULT);
+    assert_eq!(cmd("WAIT").arg(&["1", "200"]).number(&mut client), 0);
+    signal(&replica, libc::SIGCONT);
+    assert_eq!(cmd("WAIT").arg(&["1", "60000"]).number(&mut client), 1);
+    assert_stored(&replica, &["a".into()]);
+
+    if has_command(&master, "WAITAOF") {
+        let wait_for_disks = |replicas: &str, milliseconds: &str, client: &mut _| -> Vec<i64> {
+            let asked = cmd("WAITAOF").arg(&["1", replicas, milliseconds]).value(client);
+            redis::from_redis_value(asked).expect("two numbers")
+        };
+        signal(&replica, libc::SIGSTOP);
+        recognize("b", &photos::unique(&photos::red())).text(&mut client);
+        assert_eq!(wait_for_disks("0", "60000", &mut client), [1, 0]);
+        assert_eq!(wait_for_disks("1", "200", &mut client), [1, 0]);
+        signal(&replica, libc::SIGCONT);
+        assert_eq!(wait_for_disks("1", "60000", &mut client), [1, 1]);
+        assert_stored(&replica, &["b".into()]);
+    }
 }
 
 #[test]

@@ -164,34 +164,42 @@ impl Drop for OpenKey {
     }
 }
 
-/// What a sample's replication and its line in an append-only file say.
+/// Sends a sample as the command that enrols it: to replicas and the append-only file, or into a
+/// file that is rewritten. Both functions of the server take a format and what it says.
+macro_rules! send_enrolment {
+    ($send:expr, $to:expr, $key:expr, $binding:expr, $sample:expr) => {{
+        let Binding { model, space, .. } = $binding;
+        let (space, sample): (String, &Sample) = (space.to_string(), $sample);
+        // SAFETY: what the caller says of the first three; the format says what follows: a string,
+        // then buffers with their lengths, C strings and a number.
+        unsafe {
+            $send(
+                $to,
+                ENROLL.as_ptr(),
+                c"sbcbcbcbcl".as_ptr(),
+                $key,
+                sample.subject.as_ptr(),
+                sample.subject.len(),
+                c"VECTOR".as_ptr(),
+                sample.vector.as_ptr(),
+                sample.vector.len(),
+                c"MODEL".as_ptr(),
+                model.as_ptr(),
+                model.len(),
+                c"SPACE".as_ptr(),
+                space.as_ptr(),
+                space.len(),
+                c"SAMPLE".as_ptr(),
+                sample.sample.0 as i64,
+            )
+        };
+    }};
+}
+
 pub fn replicate(ctx: &Context, key: &RedisString, binding: &Binding, sample: &Sample) {
     let replicate = api!(RedisModule_Replicate);
-    let Binding { model, space, .. } = binding;
-    let space = space.to_string();
-    // SAFETY: the format says what follows: a string, then buffers with their lengths, C strings and
-    // a number, as in `aof_rewrite`.
-    unsafe {
-        replicate(
-            ctx.ctx,
-            ENROLL.as_ptr(),
-            c"sbcbcbcbcl".as_ptr(),
-            key.inner,
-            sample.subject.as_ptr(),
-            sample.subject.len(),
-            c"VECTOR".as_ptr(),
-            sample.vector.as_ptr(),
-            sample.vector.len(),
-            c"MODEL".as_ptr(),
-            model.as_ptr(),
-            model.len(),
-            c"SPACE".as_ptr(),
-            space.as_ptr(),
-            space.len(),
-            c"SAMPLE".as_ptr(),
-            sample.sample.0 as i64,
-        )
-    };
+    // On the main thread, in a command.
+    send_enrolment!(replicate, ctx.ctx, key.inner, binding, sample);
 }
 
 unsafe extern "C" fn rdb_save(rdb: *mut raw::RedisModuleIO, value: *mut c_void) {
@@ -229,7 +237,7 @@ unsafe extern "C" fn aof_rewrite(
         let gallery = unsafe { &*value.cast::<Held>() }.gallery();
         let Binding { model, space, dimensions } = gallery.binding();
         let space = space.to_string();
-        // SAFETY: the format says what follows, as in `replicate`.
+        // SAFETY: in a callback that rewrites; the format says what follows.
         unsafe {
             emit(
                 aof,
@@ -249,28 +257,7 @@ unsafe extern "C" fn aof_rewrite(
             )
         };
         gallery.each_sample(|sample| {
-            // SAFETY: as above.
-            unsafe {
-                emit(
-                    aof,
-                    ENROLL.as_ptr(),
-                    c"sbcbcbcbcl".as_ptr(),
-                    key,
-                    sample.subject.as_ptr(),
-                    sample.subject.len(),
-                    c"VECTOR".as_ptr(),
-                    sample.vector.as_ptr(),
-                    sample.vector.len(),
-                    c"MODEL".as_ptr(),
-                    model.as_ptr(),
-                    model.len(),
-                    c"SPACE".as_ptr(),
-                    space.as_ptr(),
-                    space.len(),
-                    c"SAMPLE".as_ptr(),
-                    sample.sample.0 as i64,
-                )
-            };
+            send_enrolment!(emit, aof, key, gallery.binding(), &sample);
         });
     });
 }

@@ -1,8 +1,10 @@
 //! A small cluster of real nodes.
 
+use super::crowd::role;
 use super::server::Builder;
 use super::{Ask, Reply, Server, wait_until};
 use redis::{Cmd, cmd};
+use std::time::{Duration, Instant};
 
 pub struct Cluster {
     pub nodes: Vec<Server>,
@@ -37,7 +39,7 @@ impl Cluster {
         self.nodes.push(node().cluster().start());
         self.introduce();
         let master = &self.nodes[master];
-        let id = cmd("CLUSTER").arg("MYID").text(&mut master.client());
+        let id = id(master);
         let replica = self.nodes.last().expect("just added");
         wait_until("the replica knows its master", || {
             cmd("CLUSTER").arg(&["REPLICATE", &id]).reply(&mut replica.client())
@@ -68,6 +70,20 @@ impl Cluster {
         }
     }
 
+    /// Moves a slot with its keys, one of them after the other.
+    pub fn move_slot(&self, slot: i64, from: &Server, to: &Server) {
+        let (slot, port) = (slot.to_string(), to.port.to_string());
+        set_slot(to, &slot, "IMPORTING", from);
+        set_slot(from, &slot, "MIGRATING", to);
+        let mut client = from.client();
+        for key in cmd("CLUSTER").arg(&["GETKEYSINSLOT", &slot, "1000"]).list(&mut client) {
+            cmd("MIGRATE").arg(&["127.0.0.1", &port, &key, "0", "5000"]).text(&mut client);
+        }
+        for node in [to, from] {
+            set_slot(node, &slot, "NODE", to);
+        }
+    }
+
     /// Asks the first node, then the one that `MOVED` names.
     pub fn ask(&self, command: &Cmd) -> Reply {
         let reply = command.reply(&mut self.nodes[0].client());
@@ -86,6 +102,35 @@ impl Cluster {
     pub fn on(&self, port: u16) -> &Server {
         self.nodes.iter().find(|server| server.port == port).expect("a node of ours")
     }
+}
+
+pub fn is_promoted(node: &Server) -> bool {
+    role(node) == "master"
+}
+
+/// Has a replica take its master's place. On a busy machine the vote may come too late: then it is asked again.
+#[track_caller]
+pub fn promote(replica: &Server) {
+    let mut asked: Option<Instant> = None;
+    wait_until("the replica is promoted", || {
+        if is_promoted(replica) {
+            return true;
+        }
+        if asked.is_none_or(|at| at.elapsed() > Duration::from_secs(8)) {
+            cmd("CLUSTER").arg("FAILOVER").reply(&mut replica.client());
+            asked = Some(Instant::now());
+        }
+        false
+    });
+}
+
+pub fn set_slot(node: &Server, slot: &str, state: &str, other: &Server) {
+    cmd("CLUSTER").arg(&["SETSLOT", slot, state, &id(other)]).text(&mut node.client());
+}
+
+/// By which the others of its cluster know a node.
+pub fn id(node: &Server) -> String {
+    cmd("CLUSTER").arg("MYID").text(&mut node.client())
 }
 
 /// The port in a `MOVED slot address`.

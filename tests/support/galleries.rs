@@ -100,7 +100,12 @@ pub fn json(command: &Cmd, client: &mut Connection) -> Json {
 /// The subject of the first face, none for a stranger.
 #[track_caller]
 pub fn who(command: &Cmd, client: &mut Connection) -> Option<String> {
-    let answer = json(command, client);
+    who_in(&command.text(client))
+}
+
+#[track_caller]
+pub fn who_in(answer: &str) -> Option<String> {
+    let answer: Json = serde_json::from_str(answer).expect("JSON");
     answer["faces"][0]["subject"].as_str().map(str::to_owned)
 }
 

@@ -72,6 +72,16 @@ pub fn skipped(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {}: {reason}", thread.name().unwrap_or("a test"));
 }
 
+/// Whether the server has a command; where not, says that the test, or the rest of it, is skipped.
+pub fn has_command(server: &Server, name: &str) -> bool {
+    let known = redis::cmd("COMMAND").arg(&["INFO", name]).value(&mut server.client());
+    let has = !format!("{known:?}").contains("[nil]");
+    if !has {
+        skipped(&format!("this server has no {name}"));
+    }
+    has
+}
+
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
 }
