@@ -28,7 +28,7 @@ mod stores;
 use std::sync::atomic::Ordering::Relaxed;
 
 use redis_module::configuration::ConfigurationFlags;
-use redis_module::{Context, RedisString, RedisValue, Status, redis_module};
+use redis_module::{Context, RedisString, Status, redis_module};
 
 use commands::gallery::{bind, enroll, forget, gallery, identify, subjects, verify};
 use commands::{documentation, get::get, info, models::*, recognize::*};
@@ -71,7 +71,7 @@ redis_module! {
         // IMAGE.GALLERY gallery
         ["image.gallery", gallery, "readonly", 1, 1, 1, ""],
         // IMAGE.BIND gallery MODEL name SPACE s DIMENSIONS n [NEXT id]
-        ["image.bind", bind, "write", 1, 1, 1, ""],
+        ["image.bind", bind, "write deny-oom", 1, 1, 1, ""],
     ],
     configurations: [
         i64: [
@@ -169,10 +169,9 @@ fn apply_settings(ctx: &Context) {
     queue::set_workers(threads());
 }
 
+/// Not by CONFIG GET: the command may be renamed.
 fn read_maxmemory(ctx: &Context) {
-    if let Ok(RedisValue::Array(pair)) = ctx.call("CONFIG", &["GET", "maxmemory"])
-        && let Some(RedisValue::SimpleString(value) | RedisValue::BulkString(value)) = pair.get(1)
-    {
-        SERVER_MAXMEMORY.store(value.parse().unwrap_or(0), Relaxed);
+    if let Some(limit) = ctx.server_info("memory").field("maxmemory") {
+        SERVER_MAXMEMORY.store(limit.to_string_lossy().parse().unwrap_or(0), Relaxed);
     }
 }

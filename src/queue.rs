@@ -9,7 +9,7 @@
 //!   `image.hash-inline`, looks up, queues, stores, replies; nothing there takes longer than that.
 //! - One **hasher** hashes larger payloads, so that they wait for no inference, and hits among them
 //!   neither.
-//! - One **searcher** compares embeddings with galleries ([`crate::searches`]).
+//! - One **searcher** compares embeddings with galleries ([`crate::searches`]), a batch at a time.
 //! - The **workers** (`image.threads`) decode and infer, each on one core at lower priority. More
 //!   threads within one inference and batches were measured: both are slower.
 //!
@@ -91,10 +91,7 @@ pub enum Done {
         payload: Payload,
         outcome: Result<Recognized, Error>,
     },
-    Searched {
-        call: CallId,
-        outcome: Result<Matches, Error>,
-    },
+    Searched(Vec<(CallId, Result<Matches, Error>)>),
 }
 
 /// What recognising a picture has given.

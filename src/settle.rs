@@ -59,7 +59,7 @@ fn deliver(ctx: &Context) {
         // One by one: a panic must not take the others with it.
         guard("delivering", (), || match done {
             Done::Hashed { request, payload, digest } => hashed(ctx, request, payload, digest),
-            Done::Searched { call, outcome } => galleries::searched(ctx, call, outcome),
+            Done::Searched(outcomes) => galleries::searched(ctx, outcomes),
             Done::Recognized { job, model, payload, outcome } => {
                 drop(payload);
                 let digest = in_flight::with(|in_flight| in_flight.end_job(job));
@@ -220,13 +220,15 @@ fn finish_hit(
     result: Result<Arc<str>, Error>,
 ) {
     request.model.metrics.hit();
-    if let Some(place) = request.place() {
+    if let Some(place) = request.place()
+        && request.writes
+    {
         in_flight::with(|in_flight| {
             in_flight.note_stored(place, id, digest);
             in_flight.note_success(place, &request.model, id);
         });
         failures::forget(place, &request.model, id);
-        if request.wanted && request.writes {
+        if request.wanted {
             // NOWAIT was answered ACCEPTED before anybody could know.
             stores::announce_stored(ctx, place);
         }
@@ -294,8 +296,10 @@ fn settlements(
 fn note_end(id: RequestId, request: &Request, place: &Rc<Place>, result: &Result<Arc<str>, Error>) {
     let model = &request.model;
     let Err(error) = result else {
-        in_flight::with(|in_flight| in_flight.note_success(place, model, id));
-        failures::forget(place, model, id);
+        if request.writes {
+            in_flight::with(|in_flight| in_flight.note_success(place, model, id));
+            failures::forget(place, model, id);
+        }
         return;
     };
     // A refused call says nothing about the picture; but who was told ACCEPTED has not heard of it.

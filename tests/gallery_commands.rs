@@ -144,7 +144,7 @@ fn errors_have_their_word() {
     }
     let stale = |command: &redis::Cmd, client: &mut redis::Connection| {
         let error = command.error(client);
-        assert!(error.starts_with("STALE "), "{error}");
+        assert!(error.starts_with("WRONGTYPE "), "{error}");
     };
     let other_space = ["MODEL", MODEL, "SPACE", "00000001"];
     let other_model = ["MODEL", "covers", "SPACE", SPACE];
@@ -429,8 +429,12 @@ fn memory_limits_refuse_enrolments_and_nothing_else() {
     enrol("g", "alice", &vector(1)).value(&mut client);
     // Less than an empty server takes.
     cmd("CONFIG").arg(&["SET", "maxmemory", "500000"]).text(&mut client);
-    let error = enrol("g", "bob", &vector(2)).error(&mut client);
-    assert!(error.starts_with("OOM "), "{error}");
+    let bind = cmd("IMAGE.BIND").arg(&["h", "MODEL", MODEL, "SPACE", SPACE]).take();
+    let bind = bind.clone().arg(&["DIMENSIONS", "32"]).take();
+    for refused in [enrol("g", "bob", &vector(2)), bind] {
+        let error = refused.error(&mut client);
+        assert!(error.starts_with("OOM "), "{error}");
+    }
     assert_eq!(who(&identify("g", &vector(1)), &mut client).as_deref(), Some("alice"));
     forget("g", "alice").value(&mut client);
 }

@@ -201,10 +201,68 @@ fn a_hundred_thousand_subjects_are_enrolled_and_found() {
         let found = who(&identify("g", &vector_of(number, 128)), &mut client);
         assert_eq!(found, Some(format!("s{number}")));
     }
-    println!("search p50 {} ms", server.info()["search_ms_p50"]);
     let listed: (String, Vec<Value>) = redis::from_redis_value(
         cmd("IMAGE.SUBJECTS").arg("g").arg(&["COUNT", "10000"]).value(&mut client),
     )
     .expect("a page");
     assert_eq!(listed.1.len(), 10_000);
+}
+
+/// A gallery whose search takes its time.
+fn large() -> Server {
+    let server = Server::with().setting("timeout", 600_000).start();
+    let mut client = server.client();
+    for batch in 0..50 {
+        let mut pipe = redis::pipe();
+        for number in batch * 1000..(batch + 1) * 1000 {
+            pipe.add_command(enrol("g", &format!("s{number}"), &vector_of(number, 512))).ignore();
+        }
+        pipe.query::<()>(&mut client).expect("enrolled");
+    }
+    server
+}
+
+fn used_memory(server: &Server) -> i64 {
+    server.info_of("memory")["used_memory"].parse().expect("a number")
+}
+
+/// Each of them could keep a version of its own of the rows that an enrolment changes, a megabyte.
+#[test]
+fn calls_that_wait_keep_no_versions_of_the_rows() {
+    let server = large();
+    let mut client = server.client();
+    let before = used_memory(&server);
+    let mut most = 0;
+    let waiting: Vec<_> = (0..200)
+        .map(|number| {
+            let pending = server.send(&identify("g", &vector_of(number, 512)));
+            let subject = format!("late {number}");
+            enrol("g", &subject, &vector_of(1_000_000 + number, 512)).value(&mut client);
+            most = most.max(used_memory(&server));
+            pending
+        })
+        .collect();
+    for (number, pending) in waiting.into_iter().enumerate() {
+        assert_eq!(who_in(&pending.reply().text()), Some(format!("s{number}")));
+    }
+    assert!(most - before < 40 << 20, "{} MB more", (most - before) >> 20);
+}
+
+/// Nothing is searched for whoever has gone: else the others would wait for it.
+#[test]
+fn calls_that_were_given_up_are_not_searched_for() {
+    let server = large();
+    let ask = identify("g", &vector_of(7, 512));
+    let (rounds, calls) = (10, 100);
+    for _ in 0..rounds {
+        let clients: Vec<_> = (0..calls).map(|_| server.client()).collect();
+        let given_up: Vec<_> =
+            clients.into_iter().map(|client| Pending::send(client, &ask)).collect();
+        wait_until("they are under way", || server.count("gallery_calls") > 0);
+        drop(given_up);
+    }
+    assert_eq!(who(&ask, &mut server.client()), Some("s7".to_owned()));
+    wait_until("no call is open", || server.count("gallery_calls") == 0);
+    let searches = server.count("searches");
+    assert!(searches < rounds * calls, "{searches} searches");
 }

@@ -78,7 +78,7 @@ fn another_space_makes_a_gallery_stale_and_the_old_one_stays() {
     assert_eq!(cmd("IMAGE.RELOAD").list(&mut client), ["faces", "changed"]);
     for command in [enrol_photo("g", "obama", &photo), identify_photo("g", &photo)] {
         let error = command.error(&mut client);
-        assert!(error.starts_with("STALE ") && error.contains("space"), "{error}");
+        assert!(error.starts_with("WRONGTYPE ") && error.contains("space"), "{error}");
     }
     assert_eq!(digest(&server, "g"), before);
     forget("g", "obama").value(&mut client);

@@ -78,7 +78,7 @@ fn a_new_gallery_may_come_into_being_meanwhile_if_it_is_bound_alike() {
     assert_eq!(total(&server, "g", "subjects"), 2);
     let pending = at_work(&server, &enrol_photo("other", "obama", &slow("obama.jpg", 600)));
     enrol("other", "x", &vector(1)).value(&mut client);
-    assert!(pending.reply().error().starts_with("STALE "));
+    assert!(pending.reply().error().starts_with("WRONGTYPE "));
     assert_eq!(total(&server, "other", "samples"), 1);
 }
 

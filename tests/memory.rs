@@ -64,6 +64,15 @@ fn a_full_cache_that_evicts_stores_what_it_computes() {
     assert!(kept >= 900, "the newest are not what goes: {kept}");
 }
 
+#[test]
+fn a_tenth_of_maxmemory_is_the_limit_also_where_config_is_renamed() {
+    let server = Server::with()
+        .config("maxmemory", "100mb")
+        .config("rename-command CONFIG", "configure")
+        .start();
+    assert_eq!(server.count("queue_bytes_limit"), 10 * MB as i64);
+}
+
 /// The server keeps what a waiting client has sent, and evicts data for it. (For two seconds it keeps a buffer of the same
 /// size besides, for whoever stays connected, also after a plain GET. So here who is refused leaves.)
 #[test]

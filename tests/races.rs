@@ -102,6 +102,25 @@ fn an_old_frame_never_overwrites_a_newer_one() {
     }
 }
 
+/// Who only reads takes no part in what is newer.
+#[test]
+fn a_hit_of_a_reader_keeps_no_newer_picture_out() {
+    for hash_inline in ["256mb", "0"] {
+        let server = Server::with().setting("threads", 2).start();
+        let mut client = server.client();
+        recognize("camera:17", &photos::green()).text(&mut client);
+        cmd("CONFIG").arg(&["SET", "image.hash-inline", hash_inline]).text(&mut client);
+        let newer = server.send(&recognize("camera:17", &photos::slow(1000)));
+        wait_until("the newer one is at work", || server.count("workers_busy") == 1);
+        let read =
+            cmd("IMAGE.RECOGNIZE_RO").arg("camera:17").arg(photos::green()).text(&mut client);
+        assert!(read.contains("green"));
+        assert_eq!(newer.reply().text(), RED_RESULT);
+        assert_eq!(get("camera:17").text(&mut client), RED_RESULT);
+        assert_eq!(server.count("not_stored_superseded"), 0);
+    }
+}
+
 #[test]
 fn identical_requests_are_computed_once_and_stored_for_each_key() {
     let server = Server::start();

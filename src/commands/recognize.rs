@@ -161,8 +161,10 @@ impl Call<'_> {
 
     fn hit(&self, place: &Place, digest: Digest, stored: RedisString) -> Reply {
         self.model.metrics.hit();
-        let id = in_flight::with(|in_flight| in_flight.note_hit(place, &self.model, digest));
-        failures::forget(place, &self.model, id);
+        if self.writes {
+            let id = in_flight::with(|in_flight| in_flight.note_hit(place, &self.model, digest));
+            failures::forget(place, &self.model, id);
+        }
         if self.options.nowait {
             return Reply::Status("STORED");
         }

@@ -91,6 +91,11 @@ pub fn take(id: CallId) -> Option<Open> {
     })
 }
 
+/// How many queries a call has; none if its client has gone meanwhile.
+pub fn queries(id: CallId) -> Option<usize> {
+    with(|calls| calls.open.get(&id).map(|open| open.found.len()))
+}
+
 fn take_of(client: ClientId) -> Option<Open> {
     let id = with(|calls| calls.clients.get(&client).copied())?;
     take(id)

@@ -15,8 +15,6 @@ pub type ServerSnapshot = Snapshot<ServerMemory>;
 pub struct Held {
     gallery: ServerGallery,
     identity: Identity,
-    /// Raised by every change.
-    generation: u64,
     counted: Totals,
 }
 
@@ -38,7 +36,7 @@ impl Held {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let identity = Identity(NEXT.fetch_add(1, Relaxed));
         METRICS.galleries.fetch_add(1, Relaxed);
-        let mut held = Held { gallery, identity, generation: 0, counted: Totals::default() };
+        let mut held = Held { gallery, identity, counted: Totals::default() };
         held.count();
         held
     }
@@ -49,11 +47,6 @@ impl Held {
 
     pub fn identity(&self) -> Identity {
         self.identity
-    }
-
-    /// The same for two snapshots of the same rows.
-    pub fn version(&self) -> (Identity, u64) {
-        (self.identity, self.generation)
     }
 
     pub fn enrol(
@@ -88,7 +81,6 @@ impl Held {
     }
 
     fn count(&mut self) {
-        self.generation += 1;
         let now = Totals {
             subjects: self.gallery.subject_count() as u64,
             samples: self.gallery.sample_count() as u64,

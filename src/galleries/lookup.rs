@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use redis_module::{Context, RedisString};
 
-use super::held::{Held, Identity, ServerGallery, ServerSnapshot};
+use super::held::Held;
 use super::{Call, Purpose, seen};
 use crate::cache;
 use crate::digest::Digest;
@@ -13,7 +13,6 @@ use crate::gallery::Binding;
 use crate::models::ServedModel;
 use crate::recognition::embedding::Embedded;
 use crate::recognition::stored;
-use crate::searches::Question;
 use crate::server::gallery_type::{self, Found};
 use crate::server::request;
 use crate::stores::string;
@@ -65,11 +64,12 @@ pub fn check_binding(bound: &Binding, wanted: &Binding) -> Result<(), Error> {
             binding.dimensions
         )
     };
-    Err(stale(&format!(
-        "the gallery is bound to {}, this embedding is of {}: they cannot be compared; enrol in another gallery",
+    let sentence = format!(
+        "the gallery is bound to {}, this embedding is of {}: they cannot be compared; use another gallery",
         name(bound),
         name(wanted)
-    )))
+    );
+    Err(Error::new(Word::WrongType, sentence))
 }
 
 /// Shows the gallery of a call if it is still the one that the call came for.
@@ -92,18 +92,6 @@ pub fn still<T>(
         (None, Some(_)) => Err(stale("the gallery has vanished meanwhile; try again")),
         (None, None) => Err(no_gallery(&call.key)),
     }
-}
-
-/// What a search needs.
-pub fn prepare(
-    ctx: &Context,
-    call: &Call,
-    question: impl FnOnce(&ServerGallery) -> Result<Question, Error>,
-) -> Result<(ServerSnapshot, (Identity, u64), Question), Error> {
-    still(ctx, call, |held| {
-        let gallery = held.gallery();
-        Ok((gallery.snapshot(), held.version(), question(gallery)?))
-    })
 }
 
 /// The embeddings of a picture, if they can be had without recognising it: from the stored result of

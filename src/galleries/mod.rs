@@ -11,6 +11,7 @@ mod enrolment;
 pub mod held;
 mod lookup;
 pub mod seen;
+mod turns;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +26,8 @@ use crate::models::ServedModel;
 use crate::queue::Recognized;
 use crate::recognition::embedding::{Embedded, Gate};
 use crate::reply::Reply;
-use crate::searches::{self, Matches, Question, Search};
+use crate::searches::{Matches, Question};
+use crate::server::guard;
 use crate::server::payload::Payload;
 use calls::Open;
 pub use calls::{CallId, disconnected, timed_out};
@@ -68,8 +70,14 @@ pub enum Purpose {
 /// What a call comes to next.
 enum Step {
     Reply(Reply),
-    Search { snapshot: held::ServerSnapshot, version: (Identity, u64), question: Question },
+    Search,
     Write,
+}
+
+/// What it comes to when its turn to be searched for has come.
+enum Turn {
+    Search { queries: Vec<UnitVector>, question: Question },
+    Step(Step),
 }
 
 /// How often a search is done again because what it found was forgotten meanwhile.
@@ -79,7 +87,7 @@ const MOST_SEARCHES: usize = 4;
 pub fn begin(ctx: &Context, call: Rc<Call>, waiter: Waiter, bytes: usize, found: Arc<[Embedded]>) {
     let mut open = Open::new(call, waiter, bytes, found);
     let step = first_step(ctx, &mut open);
-    go_on(open, step);
+    answer_or_go_on(ctx, open, step);
 }
 
 /// A large picture has its digest.
@@ -126,56 +134,71 @@ fn with_embeddings(ctx: &Context, request: Request, outcome: Result<Arc<[Embedde
     }
 }
 
-/// A search has ended.
-pub fn searched(ctx: &Context, id: CallId, outcome: Result<Matches, Error>) {
-    // None: the client has gone or was told that its time is over.
-    let Some(mut open) = calls::take(id) else { return };
-    let step = outcome.and_then(|matches| after_search(ctx, &mut open, matches));
-    go_on(open, step);
+/// The thread has searched for a batch.
+pub fn searched(ctx: &Context, outcomes: Vec<(CallId, Result<Matches, Error>)>) {
+    turns::search_ended();
+    for (call, outcome) in outcomes {
+        // None: the client has gone or was told that its time is over.
+        let Some(mut open) = calls::take(call) else { continue };
+        guard("the end of a search", (), || {
+            let step = outcome.and_then(|matches| after_search(ctx, &mut open, matches));
+            answer_or_go_on(ctx, open, step);
+        });
+    }
+    turns::go_on(ctx);
 }
 
 fn first_step(ctx: &Context, open: &mut Open) -> Result<Step, Error> {
     let call = open.call.clone();
     match &call.purpose {
-        Purpose::Identify { .. } | Purpose::Verify { .. } => search_step(ctx, open),
+        Purpose::Identify { .. } | Purpose::Verify { .. } if open.found.is_empty() => {
+            after_search(ctx, open, Vec::new())
+        }
+        Purpose::Identify { .. } | Purpose::Verify { .. } => Ok(Step::Search),
         Purpose::Enrol { largest, force, gate, .. } => {
             let chosen = enrolment::choose(&open.found, *largest, *gate)?;
             open.found = Arc::from([chosen]);
-            if *force { Ok(Step::Write) } else { search_step(ctx, open) }
+            if *force { Ok(Step::Write) } else { Ok(Step::Search) }
         }
     }
 }
 
-/// Has the gallery searched as it is now.
-fn search_step(ctx: &Context, open: &mut Open) -> Result<Step, Error> {
+/// Has the gallery searched as it is now. All calls of a batch are of one moment: they share a snapshot.
+fn take_turn(
+    ctx: &Context,
+    open: &mut Open,
+    snapshot: &mut Option<held::ServerSnapshot>,
+) -> Result<Turn, Error> {
     let call = open.call.clone();
-    let nothing = || vec![Vec::new(); open.found.len()];
-    let question = match &call.purpose {
-        // One more than is shown tells the margin.
-        Purpose::Identify { top, .. } => {
-            lookup::prepare(ctx, &call, |_| Ok(Question::Nearest { wanted: (*top).max(2) }))
-        }
-        Purpose::Verify { subject } => lookup::prepare(ctx, &call, |gallery| {
-            let entry = gallery.subject(subject).ok_or_else(|| subject_unknown(subject))?;
-            Ok(Question::One(entry.id))
-        }),
-        Purpose::Enrol { .. } => {
-            match lookup::prepare(ctx, &call, |_| Ok(Question::Nearest { wanted: 1 })) {
-                // The first one makes the gallery.
-                Err(error) if error.word == Word::NoGallery && call.identity.is_none() => {
-                    return Ok(Step::Write);
-                }
-                prepared => prepared,
+    let asked = lookup::still(ctx, &call, |held| {
+        let gallery = held.gallery();
+        let question = match &call.purpose {
+            // One more than is shown tells the margin.
+            Purpose::Identify { top, .. } => Question::Nearest { wanted: (*top).max(2) },
+            Purpose::Enrol { .. } => Question::Nearest { wanted: 1 },
+            Purpose::Verify { subject } => {
+                let entry = gallery.subject(subject).ok_or_else(|| subject_unknown(subject))?;
+                Question::One(entry.id)
             }
+        };
+        snapshot.get_or_insert_with(|| gallery.snapshot());
+        Ok((question, gallery.sample_count()))
+    });
+    match asked {
+        Ok((question, 1..)) => Ok(Turn::Search { queries: queries(&open.found)?, question }),
+        Ok((_, 0)) => {
+            let nothing = vec![Vec::new(); open.found.len()];
+            after_search(ctx, open, nothing).map(Turn::Step)
         }
-    };
-    let (snapshot, version, question) = question?;
-    if open.found.is_empty() || snapshot.sample_count() == 0 {
-        let matches = nothing();
-        return after_search(ctx, open, matches);
+        Err(error) if makes_gallery(&call, &error) => Ok(Turn::Step(Step::Write)),
+        Err(error) => Err(error),
     }
-    open.searches += 1;
-    Ok(Step::Search { snapshot, version, question })
+}
+
+/// The first one who is enrolled makes the gallery.
+fn makes_gallery(call: &Call, error: &Error) -> bool {
+    let enrols = matches!(call.purpose, Purpose::Enrol { .. });
+    enrols && call.identity.is_none() && error.word == Word::NoGallery
 }
 
 fn after_search(ctx: &Context, open: &mut Open, matches: Matches) -> Result<Step, Error> {
@@ -185,41 +208,30 @@ fn after_search(ctx: &Context, open: &mut Open, matches: Matches) -> Result<Step
             let last = open.searches >= MOST_SEARCHES;
             match answer::identified(ctx, &call, &open.found, &matches, *top, last)? {
                 Some(text) => Ok(Step::Reply(Reply::Text(text))),
-                None => search_step(ctx, open),
+                None => Ok(Step::Search),
             }
         }
         Purpose::Verify { subject } => answer::verified(ctx, &call, &open.found, &matches, subject)
             .map(|text| Step::Reply(Reply::Text(text))),
         Purpose::Enrol { subject, .. } => {
             let best = matches.first().and_then(|matches| matches.first());
-            open.warning = match best {
-                Some(best) => enrolment::warning(ctx, &call, subject, best)?,
-                None => None,
-            };
+            let warning = best.map(|best| enrolment::warning(ctx, &call, subject, best));
+            match warning.transpose() {
+                Ok(warning) => open.warning = warning.flatten(),
+                Err(error) if makes_gallery(&call, &error) => (),
+                Err(error) => return Err(error),
+            }
             Ok(Step::Write)
         }
     }
 }
 
-fn go_on(open: Open, step: Result<Step, Error>) {
+fn answer_or_go_on(ctx: &Context, open: Open, step: Result<Step, Error>) {
     match step {
         Ok(Step::Reply(reply)) => open.waiter.client.unblock(reply),
         Err(error) => open.waiter.client.unblock(Reply::Error(error)),
         Ok(Step::Write) => enrolment::write_soon(calls::put(open)),
-        Ok(Step::Search { snapshot, version, question }) => {
-            let queries = queries(&open.found);
-            let call = calls::put(open);
-            match queries {
-                Ok(queries) => {
-                    searches::push(Search { call, version, snapshot, queries, question })
-                }
-                Err(error) => {
-                    if let Some(open) = calls::take(call) {
-                        open.waiter.client.unblock(Reply::Error(error.into()));
-                    }
-                }
-            }
-        }
+        Ok(Step::Search) => turns::wait(ctx, open),
     }
 }
 

@@ -31,8 +31,6 @@ pub enum GalleryError {
     SampleId,
     /// No row or sample id is left.
     Full,
-    /// The search was told to stop.
-    Interrupted,
 }
 
 impl fmt::Display for GalleryError {
@@ -72,7 +70,6 @@ impl fmt::Display for GalleryError {
                 write!(formatter, "a sample id is a number from 1 to {}", SampleId::MAX.0)
             }
             Self::Full => formatter.write_str("the gallery has no place for another sample"),
-            Self::Interrupted => formatter.write_str("the search was stopped"),
         }
     }
 }

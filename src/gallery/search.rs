@@ -43,16 +43,6 @@ impl<A: Memory> Snapshot<A> {
         queries: &[UnitVector],
         wanted: usize,
     ) -> Result<Vec<Vec<Match>>, GalleryError> {
-        self.search_unless(queries, wanted, || false)
-    }
-
-    /// The same, given up as soon as `interrupted` says so. It is asked once a chunk.
-    pub fn search_unless(
-        &self,
-        queries: &[UnitVector],
-        wanted: usize,
-        interrupted: impl Fn() -> bool,
-    ) -> Result<Vec<Vec<Match>>, GalleryError> {
         let queries: Vec<Vec<Line>> =
             queries.iter().map(|query| self.lines(query)).collect::<Result<_, _>>()?;
         let query_lines: Vec<&[Line]> = queries.iter().map(Vec::as_slice).collect();
@@ -62,9 +52,6 @@ impl<A: Memory> Snapshot<A> {
             (BLOCK_BYTES / size_of::<Line>() / lines_per_row(self.dimensions)).max(1);
         let mut products = Vec::new();
         for chunk in &self.chunks {
-            if interrupted() {
-                return Err(GalleryError::Interrupted);
-            }
             for (first, owners) in
                 (0..).step_by(rows_per_block).zip(chunk.owners().chunks(rows_per_block))
             {

@@ -80,7 +80,7 @@ impl Sentinel {
         let text = format!(
             "port {port}\nbind 127.0.0.1\ndir \"{}\"\nlogfile sentinel.log\n\
              sentinel monitor {NAME} 127.0.0.1 {} {quorum}\n\
-             sentinel down-after-milliseconds {NAME} 1000\n\
+             sentinel down-after-milliseconds {NAME} 3000\n\
              sentinel failover-timeout {NAME} 5000\n",
             folder.path().display(),
             master.port
