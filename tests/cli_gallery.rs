@@ -158,7 +158,7 @@ fn an_exported_gallery_is_imported_to_the_bit() {
     };
     let told = import("two", &exported.out);
     assert_eq!(told.status, 0, "{told:?}");
-    assert!(told.err.contains("4997 of 4997 samples are in two"), "{told:?}");
+    assert!(told.err.contains("two: 4997 of 4997 samples imported, 0 were there"), "{told:?}");
     assert_eq!(digest(&server, "two"), digest(&server, "one"));
     assert_eq!(import("two", &exported.out).status, 0);
     assert_eq!(digest(&server, "two"), digest(&server, "one"), "a second time changes nothing");
@@ -185,6 +185,11 @@ fn an_exported_gallery_is_imported_to_the_bit() {
         assert!(told.status == 2 && told.err.contains(sentence), "{sentence}: {told:?}");
         assert_eq!(cmd("EXISTS").arg("three").number(&mut client), 0, "{sentence}");
     }
+    fill(&server, "other", 7000..7002);
+    let before = digest(&server, "other");
+    let told = import("other", &exported.out);
+    assert!(told.status == 2 && told.err.contains("nothing was imported"), "{told:?}");
+    assert_eq!(digest(&server, "other"), before);
     in_other_space("three", "x", 1).value(&mut client);
     let before = digest(&server, "three");
     let told = import("three", &exported.out);
@@ -345,7 +350,8 @@ fn frames_tell_who_is_in_them_whoever_is_killed() {
             (command.arg("image").arg(picture).text(&mut client), person)
         })
         .collect();
-    let more = ["--model", "faces", "--gallery", "people", "--concurrency", "2"];
+    // By the gallery's own model.
+    let more = ["--gallery", "people", "--concurrency", "2"];
     let told = || cmd("XLEN").arg("found").number(&mut server.client());
     for _ in 0..2 {
         let mut consumer = Consumer::start(&server, "c", &more);

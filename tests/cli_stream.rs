@@ -1,7 +1,8 @@
 //! `redis-image watch --stream`: camera frames, each recognised and told before it is acknowledged.
 
 use crate::cli_recognize::url;
-use crate::support::tool::tool;
+use crate::support::galleries::{enrol, vector};
+use crate::support::tool::{run, tool};
 use crate::support::*;
 use redis::{Connection, cmd};
 use std::collections::BTreeMap;
@@ -185,4 +186,26 @@ fn added(client: &mut Connection) -> i64 {
     let info = cmd("XINFO").arg(&["STREAM", "found"]).value(client);
     let info: BTreeMap<String, redis::Value> = redis::from_redis_value(info).expect("a map");
     redis::from_redis_value(info["entries-added"].clone()).expect("a number")
+}
+
+#[test]
+fn what_could_never_work_is_refused_at_the_start() {
+    let server = Server::start();
+    let url = url(&server);
+    let watch = |results: &str, more: &[&str]| {
+        let mut arguments = vec!["watch", "--url", &url, "--stream", "frames", "--group", "g"];
+        arguments.extend(["--consumer", "c", "--results", results]);
+        arguments.extend(more);
+        run(arguments)
+    };
+    let told = watch("frames", &[]);
+    assert!(told.status == 2 && told.err.contains("another stream"), "{told:?}");
+    let told = watch("found", &["--gallery", "people"]);
+    assert!(told.status == 2 && told.err.contains("NOGALLERY"), "{told:?}");
+    enrol("people", "alice", &vector(1)).value(&mut server.client());
+    let told = watch("found", &["--gallery", "people", "--model", "tiny"]);
+    assert!(told.status == 2 && told.err.contains("faces, not tiny"), "{told:?}");
+    let told = watch("found", &["--gallery", "people"]);
+    assert!(told.status == 2 && told.err.contains("NOMODEL"), "{told:?}");
+    assert_eq!(cmd("EXISTS").arg(&["frames", "found"]).number(&mut server.client()), 0);
 }

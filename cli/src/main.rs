@@ -70,7 +70,7 @@ Examples:
 What an ACL user of this tool must be allowed (the commands' own help says what they need besides):
   ACL SETUSER tool on '>secret' '~image:*' resetchannels -@all
   ACL SETUSER tool +image.recognize +image.get +image.models
-  In a cluster also: +cluster|shards +asking
+  In a cluster also: '+cluster|shards' +asking
 
 Exit status: 0 all done, 1 some of it failed, 2 could not work at all, 130 interrupted.";
 

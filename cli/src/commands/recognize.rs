@@ -41,7 +41,7 @@ Interrupted or failed, the same command goes on where it ended: what is stored i
 What an ACL user must be allowed:
   ACL SETUSER tool on '>secret' '~image:*' resetchannels -@all
   ACL SETUSER tool +image.recognize +image.get +image.models
-  In a cluster also: +cluster|shards +asking
+  In a cluster also: '+cluster|shards' +asking
 
 Exit status: 0 all recognised, 1 some files failed, 2 could not work at all, 130 interrupted.")]
 pub struct Arguments {

@@ -15,7 +15,7 @@ use std::time::Duration;
 #[command(next_help_heading = "Connection")]
 pub struct Options {
     /// The server, or any node of a cluster: redis://[user@]host[:port][/db], rediss:// for TLS; --cluster and --sentinel
-    /// count more
+    /// count more; default: redis://127.0.0.1:6379
     #[arg(long, value_name = "URL", env = "REDIS_IMAGE_URL", hide_env_values = true)]
     pub url: Option<String>,
 

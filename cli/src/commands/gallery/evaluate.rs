@@ -38,7 +38,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 
-    /// The threshold to tell about
+    /// The threshold to tell about; the default is that of the model `faces`
     #[arg(long, value_name = "COSINE", default_value_t = DEFAULT_THRESHOLD)]
     threshold: f64,
 

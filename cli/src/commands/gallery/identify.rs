@@ -21,6 +21,12 @@ use std::process::ExitCode;
 
 /// Tell who is in photos: known subjects by name, others as strangers
 #[derive(Args)]
+#[command(after_long_help = "\
+The faces of each photo are stored as a result, strangers' faces as well: --ex limits for how long. The command
+IMAGE.IDENTIFY itself stores nothing. Without --model the gallery's own is taken.
+
+Example:
+  redis-image gallery identify '{north}:people' visitors/*.jpg --ex 3600")]
 pub struct Arguments {
     #[command(flatten)]
     place: Place,

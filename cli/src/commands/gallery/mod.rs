@@ -26,10 +26,12 @@ Examples:
   redis-image gallery sync '{north}:people' '{south}:people' '{west}:people' --prune
   redis-image gallery evaluate pairs.csv --plot curve.svg
 
-What an ACL user must be allowed on '~{north}*':
-  to enrol: +image.enroll +image.gallery   to ask: +image.identify +image.gallery +image.recognize +image.get
-  to export, list, sync: +image.subjects +image.gallery +image.bind +image.enroll +image.forget
-  In a cluster also: +cluster|shards +asking
+What an ACL user must be allowed on the gallery's key, say '~{north}:people':
+  to enrol: +image.enroll +image.gallery   to ask: +image.identify +image.gallery
+  to forget: +image.forget
+  to export, import, list, sync: +image.subjects +image.gallery +image.bind +image.enroll +image.forget
+and to ask with photos, for their results are stored: '~image:*' +image.recognize +image.get +image.models
+In a cluster also: '+cluster|shards' +asking
 Who may call IMAGE.SUBJECTS may read the embeddings.
 
 Exit status: 0 all done, 1 some of it failed or differs, 2 could not work at all.")]

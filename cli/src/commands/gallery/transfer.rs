@@ -26,6 +26,12 @@ pub struct Export {
 
 /// Read what `export` wrote into a gallery; a second time it changes nothing
 #[derive(Args)]
+#[command(after_long_help = "\
+Samples keep their numbers, so the gallery should be new, or the one that was exported. To put two galleries together
+import into a third one and use `redis-image gallery sync`.
+
+Example:
+  redis-image gallery import '{south}:people' people.jsonl")]
 pub struct Import {
     #[command(flatten)]
     place: Place,
@@ -70,9 +76,29 @@ pub async fn import(arguments: Import) -> Result<ExitCode, Error> {
     let (about, samples) = read(&arguments.file)?;
     let connection = Connection::open(&arguments.place.connection).await?;
     let gallery = Gallery::new(&connection, &arguments.place.gallery);
+    // All or nothing: one that is refused in the middle would leave half of somebody.
+    let there: BTreeSet<Sample> = match gallery.about_if_any().await? {
+        Some(_) => gallery.samples().await?.into_iter().collect(),
+        None => BTreeSet::new(),
+    };
+    let (known, new): (Vec<Sample>, Vec<Sample>) =
+        samples.into_iter().partition(|sample| there.contains(sample));
+    let taken: BTreeSet<u64> = there.iter().map(|sample| sample.id).collect();
+    if let Some(sample) = new.iter().find(|sample| taken.contains(&sample.id)) {
+        return Err(Error::usage(format!(
+            "{} has another sample of the number {}: nothing was imported. Import into a new gallery, then `gallery sync`",
+            gallery.key(),
+            sample.id
+        )));
+    }
     gallery.bind(&about).await?;
-    let (done, error) = gallery.restore(&about, &samples, true).await;
-    eprintln!("{done} of {} samples are in {}", samples.len(), gallery.key());
+    let (done, error) = gallery.restore(&about, &new, true).await;
+    eprintln!(
+        "{}: {done} of {} samples imported, {} were there",
+        gallery.key(),
+        new.len(),
+        known.len()
+    );
     match error {
         Some(error) if done == 0 => Err(error),
         Some(error) => {

@@ -34,6 +34,9 @@ default: the ISBN, else the title). The covers are enrolled before with
 Example:
   redis-image stocktake photos/ --catalogue books.csv --covers covers
 
+The models are `barcodes`, `text` and that of the covers: --model counts for nothing here. An ACL user needs what
+`recognize` needs, and +image.identify +image.gallery on the covers.
+
 Exit status: 0 stock taken, 1 some photos could not be recognised, 2 could not work at all.")]
 pub struct Arguments {
     /// The folder of shelves
@@ -289,6 +292,10 @@ fn show(stock: &Stock, has_catalogue: bool) -> Result<(), Error> {
     print(table.to_string().trim_end())?;
     if !has_catalogue {
         return Ok(());
+    }
+    let failed = stock.photos.iter().filter(|line| line.error.is_some()).count();
+    if failed > 0 {
+        print(&format!("{failed} photos could not be recognised: what is missing is not certain"))?;
     }
     let misplaced: Vec<String> = stock
         .misplaced

@@ -51,6 +51,8 @@ pub async fn watch(
     if !folder.is_dir() {
         return Err(Error::file(&folder, "it is no folder"));
     }
+    // As the system tells of files in it, so that each has one path, however it was found.
+    let folder = std::path::absolute(&folder).map_err(|why| Error::file(&folder, why))?;
     let settle = Duration::try_from_secs_f64(options.settle)
         .map_err(|why| Error::usage(format!("--settle: {why}")))?;
     let (complete, queue) = mpsc::channel(1);

@@ -9,6 +9,7 @@ mod stream;
 
 use crate::connect::{self, Connection};
 use crate::error::Error;
+use crate::gallery::Gallery;
 use crate::recognizer::{self, Recognizer};
 use crate::stop::Stop;
 use clap::Args;
@@ -35,17 +36,19 @@ Examples:
   redis-image watch /srv/camera
   redis-image watch /mnt/nfs/camera --poll 5 --model objects --cluster node1:6379,node2:6379
   redis-image watch --stream frames --group recognition --consumer host1 --results found
-  redis-image watch --stream '{north}:frames' --group g --consumer c --results '{north}:found' --model faces \
-      --gallery '{north}:people'
+  redis-image watch --stream '{north}:frames' --group g --consumer c --results '{north}:found' \
+      --gallery '{north}:people' --ex 86400
   redis-cli -x XADD frames '*' camera door image < still.jpg
 
 What an ACL user must be allowed, for a stream besides what `recognize` needs:
-  ACL SETUSER tool '~frames' '~found' +xgroup|create +xreadgroup +xautoclaim +xack +xadd
+  ACL SETUSER tool '~frames' '~found' '+xgroup|create' +xreadgroup +xautoclaim +xack +xadd
+and with --gallery:
+  ACL SETUSER tool '~{north}:people' +image.identify +image.gallery
 
 Exit status: 0 told to stop, 2 could not work at all; with --existing-only as `recognize`.")]
 pub struct Arguments {
     /// The folder, with all folders in it
-    #[arg(value_name = "DIR", required_unless_present = "stream", conflicts_with = "stream")]
+    #[arg(value_name = "DIR", conflicts_with = "stream")]
     folder: Option<PathBuf>,
 
     #[command(flatten)]
@@ -65,16 +68,30 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let stop = Stop::listen();
     let workers = usize::from(arguments.recognition.concurrency);
     let connection = Connection::open(&arguments.connection).await?;
-    let recognizer = Recognizer::new(connection, arguments.recognition, false);
+    let mut recognition = arguments.recognition;
+    if let Some(gallery) = arguments.frames.gallery() {
+        let model = Gallery::new(&connection, gallery).about().await?.model;
+        match &recognition.model {
+            Some(other) if *other != model => {
+                let sentence = format!("{gallery} is a gallery of the model {model}, not {other}");
+                return Err(Error::usage(sentence));
+            }
+            _ => recognition.model = Some(model),
+        }
+    }
+    let recognizer = Recognizer::new(connection, recognition, false);
     recognizer.check().await?;
     let recognizer = Arc::new(Patient::new(recognizer, stop.clone()));
     match (arguments.folder, arguments.frames.names()) {
         (_, Some(names)) => {
+            names.check()?;
             stream::consume(recognizer, names, &arguments.frames, workers, stop).await
         }
         (Some(folder), None) => {
             folder::watch(recognizer, folder, arguments.arrival, workers, stop).await
         }
-        (None, None) => Err(Error::usage("give a folder, or --stream")),
+        (None, None) => {
+            Err(Error::usage("give a folder, or --stream with --group, --consumer and --results"))
+        }
     }
 }

@@ -55,7 +55,7 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     claim_after: u64,
 
-    /// The gallery whose subjects are looked for in each frame; the model must be the gallery's
+    /// The gallery whose subjects are looked for in each frame, by its own model
     #[arg(long, value_name = "KEY", requires = "stream")]
     gallery: Option<String>,
 
@@ -73,7 +73,21 @@ pub struct Names {
     maxlen: u64,
 }
 
+impl Names {
+    /// What is written must not come back as a frame.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.results == self.stream {
+            return Err(Error::usage("--results must be another stream than --stream"));
+        }
+        Ok(())
+    }
+}
+
 impl Options {
+    pub fn gallery(&self) -> Option<&str> {
+        self.gallery.as_deref()
+    }
+
     /// None if a folder is meant.
     pub fn names(&self) -> Option<Names> {
         Some(Names {
