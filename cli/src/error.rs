@@ -11,6 +11,8 @@ pub enum Error {
     Usage(String),
     /// An error reply: which node gave it, its first word, the rest.
     Reply { node: String, word: String, sentence: String },
+    /// A connection that TLS does not allow, by what either side says of the other's certificate.
+    Tls { node: String, why: String },
     /// No reply: the connection was refused or broke, or nothing came in time.
     Lost { node: String, why: String },
     /// It was tried again for so long, and ended like this.
@@ -28,11 +30,12 @@ impl Error {
         Error::File { path: path.display().to_string(), why: why.to_string() }
     }
 
-    /// The word that a program matches: that of the reply, or `LOST`, `FILE`, `USAGE`.
+    /// The word that a program matches: that of the reply, or `LOST`, `TLS`, `FILE`, `USAGE`.
     pub fn word(&self) -> &str {
         match self {
             Error::Usage(_) => "USAGE",
             Error::Reply { word, .. } => word,
+            Error::Tls { .. } => "TLS",
             Error::Lost { .. } => "LOST",
             Error::GaveUp { last, .. } => last.word(),
             Error::File { .. } => "FILE",
@@ -71,6 +74,11 @@ impl fmt::Display for Error {
                     None => write!(f, ")"),
                 }
             }
+            Error::Tls { node, why } => write!(
+                f,
+                "TLS with node {node}: {}; see --tls-ca, --tls-cert and --insecure",
+                printable(why)
+            ),
             Error::Lost { node, why } => write!(f, "no reply of node {node}: {}", printable(why)),
             Error::GaveUp { after, last } => {
                 write!(f, "{last}; given up after {} s, see --retry-for", after.as_secs())

@@ -95,6 +95,11 @@ fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
+/// Whether it lies in a folder that is hidden, or is hidden itself.
+pub fn has_hidden(path: &Path) -> bool {
+    path.components().any(|part| is_hidden(Path::new(&part)))
+}
+
 /// The folder that all of the paths lie in.
 pub fn common_folder<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> PathBuf {
     let folders = paths.map(|path| whole(path).parent().map(Path::to_owned).unwrap_or_default());

@@ -171,21 +171,13 @@ impl Gallery {
         self.run(&command).await.map(drop)
     }
 
-    /// Enrols embeddings, with their ids or with new ones. How many are there now, and the first error.
-    pub async fn restore(
-        &self,
-        about: &About,
-        samples: &[Sample],
-        with_ids: bool,
-    ) -> (usize, Option<Error>) {
+    /// Enrols embeddings under their ids. How many are there now, and the first error.
+    pub async fn restore(&self, about: &About, samples: &[Sample]) -> (usize, Option<Error>) {
         let enrol = |sample: &Sample| {
             let mut command = cmd("IMAGE.ENROLL");
             command.arg(&self.key).arg(&sample.subject).arg("VECTOR").arg(&sample.vector);
             command.arg("MODEL").arg(&about.model).arg("SPACE").arg(&about.space);
-            if with_ids {
-                command.arg("SAMPLE").arg(sample.id);
-            }
-            command
+            command.arg("SAMPLE").arg(sample.id).take()
         };
         self.run_all(samples.iter().map(enrol)).await
     }

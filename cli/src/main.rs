@@ -1,6 +1,8 @@
 //! `redis-image`: sends folders, cameras and streams of photos to Redis servers with the module redis-image. A table of
 //! contents: each subcommand is a file in `commands/`, all of them reach the servers through `connect`.
 
+#![warn(clippy::print_stderr)]
+
 mod commands;
 mod connect;
 mod digest;
@@ -82,7 +84,7 @@ fn main() -> ExitCode {
         Err(why) => Err(Error::usage(format!("no threads to work with: {why}"))),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("redis-image: {error}");
+        output::tell(&format!("redis-image: {error}"));
         ExitCode::from(COULD_NOT_WORK)
     })
 }

@@ -2,7 +2,7 @@
 //! standard error, where it is in no program's way.
 
 use crate::error::{Error, printable};
-use crate::output::{Format, Outcome, print};
+use crate::output::{Format, Outcome, print, tell};
 use crate::recognizer::Source;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::time::Instant;
@@ -100,28 +100,28 @@ impl Report {
     pub fn end(&self, interrupted: bool) {
         self.bar.finish_and_clear();
         for line in &self.named {
-            eprintln!("failed: {}", printable(line));
+            tell(&format!("failed: {}", printable(line)));
         }
         let unnamed = self.failed - self.named.len() as u64;
         if unnamed > 0 {
-            eprintln!("failed: {unnamed} more");
+            tell(&format!("failed: {unnamed} more"));
         }
         let took = self.began.elapsed();
         let done = self.computed + self.stored;
         let rate = done as f64 / took.as_secs_f64().max(0.001);
-        eprintln!(
+        tell(&format!(
             "{done} of {} recognised: {} computed, {} stored already; {} failed; {} ({rate:.1}/s)",
             self.total,
             self.computed,
             self.stored,
             self.failed,
             HumanDuration(took)
-        );
+        ));
         if self.restored > 0 {
-            eprintln!("{} results that a failover had lost were stored again", self.restored);
+            tell(&format!("{} results that a failover had lost were stored again", self.restored));
         }
         if interrupted {
-            eprintln!("interrupted: the same command goes on where this one ended");
+            tell("interrupted: the same command goes on where this one ended");
         }
     }
 }

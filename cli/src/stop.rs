@@ -50,6 +50,14 @@ impl Stop {
         }
     }
 
+    /// What `work` gives, or nothing as soon as it is time to stop.
+    pub async fn unless<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            outcome = work => Some(outcome),
+            () = self.wait() => None,
+        }
+    }
+
     /// What `work` gives, or nothing if it has not ended some seconds after the request to stop.
     pub async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let over = async {

@@ -1,5 +1,6 @@
 //! `redis-image annotate PHOTO RESULT OUTPUT`: draws a result of `IMAGE.RECOGNIZE` over its photo. Needs no server.
 
+use crate::output::tell;
 use clap::Args;
 use redis_image_annotate::{Error, MAX_RESULT, annotate, read_photo, write_picture};
 use std::ffi::OsStr;
@@ -26,7 +27,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     match outcome(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("redis-image: {error}");
+            tell(&format!("redis-image: {error}"));
             ExitCode::FAILURE
         }
     }

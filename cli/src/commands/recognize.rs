@@ -106,7 +106,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let files = Files::find(&arguments.paths, arguments.annotate.as_deref());
     let mut places: Vec<Place> = files.paths.iter().cloned().map(Place::File).collect();
     if files.standard_input {
-        places.push(Place::StandardInput(Arc::new(read_standard_input()?)));
+        match stop.unless(standard_input()).await {
+            Some(payload) => places.push(Place::StandardInput(Arc::new(payload?))),
+            None => return Ok(ExitCode::from(INTERRUPTED)),
+        }
     }
     if places.is_empty() && files.failures.is_empty() {
         return Err(Error::usage("no JPEG, PNG, WebP, GIF or BMP file there"));
@@ -116,8 +119,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         .map(|folder| Arc::new(Drawing { folder, common: common_folder(files.paths.iter()) }));
 
     let workers = usize::from(arguments.recognition.concurrency);
-    let connection = Connection::open(&arguments.connection).await?;
-    let recognizer = Recognizer::new(connection, arguments.recognition, arguments.refresh);
+    let Some(connection) = stop.unless(Connection::open(&arguments.connection)).await else {
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    let recognizer = Recognizer::new(connection?, arguments.recognition, arguments.refresh);
     recognizer.check().await?;
     let recognizer = Arc::new(recognizer);
 
@@ -345,6 +350,13 @@ impl Drawing {
 fn create_folder_of(output: &Path) -> Result<(), String> {
     let folder = output.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|why| format!("{}: {why}", folder.display()))
+}
+
+/// Read on a thread that nobody waits for at the end: it may wait for its writer for ever.
+async fn standard_input() -> Result<Vec<u8>, Error> {
+    let (done, read) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || done.send(read_standard_input()));
+    read.await.unwrap_or_else(|_| Err(Error::usage("standard input: it can't be read")))
 }
 
 fn read_standard_input() -> Result<Vec<u8>, Error> {

@@ -14,6 +14,7 @@ impl Address {
     /// `host`, `host:port`, `[v6]:port`, or `v6:port` as `MOVED` writes it.
     pub fn parse(text: &str, default_port: u16) -> Option<Address> {
         let (host, port) = match text.rsplit_once(':') {
+            Some(_) if text.starts_with('[') && text.ends_with(']') => (text, default_port),
             Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0)?),
             None => (text, default_port),
         };
@@ -43,6 +44,7 @@ mod tests {
         assert_eq!(of("cache:7000"), Some("cache:7000".to_owned()));
         assert_eq!(of("[::1]:7000"), Some("[::1]:7000".to_owned()));
         assert_eq!(of("::1:7000"), Some("[::1]:7000".to_owned()));
+        assert_eq!(of("[::1]"), Some("[::1]:6379".to_owned()));
         for wrong in ["", ":7000", "cache:0", "cache:70000", "cache:x"] {
             assert_eq!(of(wrong), None, "{wrong}");
         }

@@ -17,6 +17,7 @@ pub use retry::{Tries, is_temporary};
 pub use topology::{Node, Topology, map, slot_of, text};
 
 use crate::error::Error;
+use crate::output::tell;
 use futures_util::future::join_all;
 use options::{Place, Target};
 use pool::{Batch, Pool};
@@ -24,10 +25,14 @@ use redis::{Cmd, Pipeline, Value, cmd};
 use retry::{Remedy, remedy};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// How long a reply may take that waits for no recognition.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a node left unanswered is asked again by so many at a time.
+const AGAIN_AT_ONCE: usize = 32;
 
 /// Redirections in a row that are followed at once.
 const MOST_HOPS: usize = 5;
@@ -43,7 +48,8 @@ struct Shared {
     place: RwLock<Place>,
     retry_for: Duration,
     known: RwLock<Known>,
-    refreshing: tokio::sync::Mutex<()>,
+    /// When it was asked for in vain for the last time, and why.
+    refreshing: tokio::sync::Mutex<Option<(Instant, Error)>>,
 }
 
 #[derive(Clone, Default)]
@@ -75,7 +81,7 @@ impl Connection {
                 return Err(error);
             }
             if std::mem::take(&mut is_first) && !retry_for.is_zero() {
-                eprintln!("redis-image: {error}; trying again for {} s", retry_for.as_secs());
+                tell(&format!("redis-image: {error}; trying again for {} s", retry_for.as_secs()));
             }
             tries.pause(error, Duration::ZERO).await?;
         }
@@ -140,7 +146,7 @@ impl Connection {
         }
     }
 
-    /// One try on the master of `key`, for a command that must not be repeated unseen.
+    /// One try on the master of `key`, or where that one sends it, for a command that must not be repeated unseen.
     pub async fn run_once(
         &self,
         key: &[u8],
@@ -149,10 +155,15 @@ impl Connection {
     ) -> Result<Value, Error> {
         let known = self.known();
         let slot = slot_of(key);
-        let outcome = match known.topology.owner(slot) {
+        let mut outcome = match known.topology.owner(slot) {
             Some(address) => self.send(address, Batch::Command(command), patience).await,
             None => Err(no_master(slot)),
         };
+        if let Err(error) = &outcome
+            && let Remedy::Ask(address) = remedy(error)
+        {
+            outcome = self.send(&address, Batch::Asking(command), patience).await;
+        }
         if let Err(error) = &outcome
             && remedy(error) != Remedy::None
         {
@@ -190,10 +201,14 @@ impl Connection {
         if answered.iter().any(Option::is_none) {
             let _ = self.refresh(known.generation).await;
         }
+        let at_once = &Semaphore::new(AGAIN_AT_ONCE);
         let again = answered.into_iter().zip(commands).map(|(reply, (key, command))| async move {
             match reply {
                 Some(reply) => reply,
-                None => self.run(key, command).await,
+                None => {
+                    let _permit = at_once.acquire().await;
+                    self.run(key, command).await
+                }
             }
         });
         join_all(again).await
@@ -252,12 +267,25 @@ impl Connection {
 
     /// Asks for the nodes again, unless somebody did since `generation`.
     async fn refresh(&self, generation: u64) -> Result<(), Error> {
-        let _one = self.shared.refreshing.lock().await;
+        let came = Instant::now();
+        let mut in_vain = self.shared.refreshing.lock().await;
         let known = self.known();
         if known.generation > generation {
             return Ok(());
         }
-        let topology = self.ask_for_topology(&known.topology).await?;
+        // Who waited while it was asked for in vain needs not ask the same again.
+        if let Some((when, why)) = &*in_vain
+            && *when > came
+        {
+            return Err(why.clone());
+        }
+        let topology = match self.ask_for_topology(&known).await {
+            Ok(topology) => topology,
+            Err(error) => {
+                *in_vain = Some((Instant::now(), error.clone()));
+                return Err(error);
+            }
+        };
         if topology != *known.topology {
             let addresses: Vec<Address> =
                 topology.nodes.iter().map(|node| node.address.clone()).collect();
@@ -268,7 +296,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn ask_for_topology(&self, known: &Topology) -> Result<Topology, Error> {
+    async fn ask_for_topology(&self, known: &Known) -> Result<Topology, Error> {
         let place = read(&self.shared.place).clone();
         match place {
             Place::Server(address) => {
@@ -296,18 +324,18 @@ impl Connection {
         }
     }
 
-    /// The first node that answers; those that are known before those that were given.
-    async fn ask_cluster(&self, known: &Topology, seeds: Vec<Address>) -> Result<Topology, Error> {
-        let healthy = known.nodes.iter().filter(|node| node.health == "online");
-        let known = healthy.map(|node| node.address.clone());
+    /// The first node that answers; those that are known before those that were given. Each time another one is first,
+    /// as a node that is cut off from the others tells what was true before.
+    async fn ask_cluster(&self, known: &Known, seeds: Vec<Address>) -> Result<Topology, Error> {
+        let healthy = known.topology.nodes.iter().filter(|node| node.health == "online");
+        let mut nodes: Vec<Address> = healthy.map(|node| node.address.clone()).collect();
+        let turn = known.generation as usize % nodes.len().max(1);
+        nodes.rotate_left(turn);
         let mut last = None;
-        for address in known.chain(seeds) {
+        for address in nodes.into_iter().chain(seeds) {
             match self.shards(&address).await {
                 Ok(topology) if !topology.nodes.is_empty() => return Ok(topology),
                 Ok(_) => {}
-                Err(error @ Error::Reply { .. }) if remedy(&error) == Remedy::None => {
-                    return Err(error);
-                }
                 Err(error) => last = Some(error),
             }
         }
@@ -341,6 +369,12 @@ impl Connection {
                     }
                 }
                 Ok(_) => {}
+                Err(Error::Reply { node, word, sentence }) => {
+                    last = Error::usage(format!(
+                        "Sentinel {node}: {word} {sentence} (see --sentinel-user and the variable \
+                         REDIS_IMAGE_SENTINEL_PASSWORD)"
+                    ));
+                }
                 Err(error) => last = error,
             }
         }

@@ -39,6 +39,10 @@ pub struct Options {
     #[arg(long, value_name = "PASSWORD", env = "REDIS_IMAGE_PASSWORD", hide_env_values = true)]
     pub password: Option<String>,
 
+    /// The Sentinels' own ACL user, if they have one
+    #[arg(long, value_name = "NAME", env = "REDIS_IMAGE_SENTINEL_USER")]
+    pub sentinel_user: Option<String>,
+
     /// The Sentinels' own password, if they have one
     #[arg(
         long,
@@ -103,10 +107,11 @@ pub struct Access {
 
 impl Options {
     pub fn target(&self) -> Result<Target, Error> {
-        let mut tls = self.tls || self.tls_ca.is_some() || self.insecure;
+        let mut tls = self.tls || self.tls_ca.is_some() || self.tls_cert.is_some() || self.insecure;
         let mut login = RedisConnectionInfo::default();
+        let mut sentinel_login = RedisConnectionInfo::default();
         let place = if !self.sentinel.is_empty() {
-            let sentinels = addresses(&self.sentinel, 26379, &mut tls, &mut login)?;
+            let sentinels = addresses(&self.sentinel, 26379, &mut tls, &mut sentinel_login)?;
             Place::Sentinel { sentinels, master: self.master.clone().unwrap_or_default() }
         } else if !self.cluster.is_empty() {
             Place::Cluster(addresses(&self.cluster, DEFAULT_PORT, &mut tls, &mut login)?)
@@ -120,7 +125,9 @@ impl Options {
         if let Some(password) = &self.password {
             login = login.set_password(password);
         }
-        let mut sentinel_login = RedisConnectionInfo::default();
+        if let Some(user) = &self.sentinel_user {
+            sentinel_login = sentinel_login.set_username(user);
+        }
         if let Some(password) = &self.sentinel_password {
             sentinel_login = sentinel_login.set_password(password);
         }
@@ -179,6 +186,10 @@ fn address(
     login: &mut RedisConnectionInfo,
 ) -> Result<Address, Error> {
     if !text.contains("://") {
+        // Not quoted: what stands before the @ may be a password.
+        if text.contains('@') {
+            return Err(Error::usage("a user belongs into a URL: write redis://user@host:port"));
+        }
         return Address::parse(text, port)
             .ok_or_else(|| Error::usage(format!("`{text}` is no host:port")));
     }
@@ -186,7 +197,11 @@ fn address(
     let wrong =
         || Error::usage("this URL is none of Redis: write redis://host:port or rediss://host:port");
     let info = text.into_connection_info().map_err(|_| wrong())?;
-    *login = info.redis_settings().clone();
+    let said = info.redis_settings();
+    // Of several URLs one may leave it to the others.
+    if said.username().is_some() || said.password().is_some() || said.db() != 0 {
+        *login = said.clone();
+    }
     match info.addr() {
         ConnectionAddr::Tcp(host, port) => Ok(Address { host: host.clone(), port: *port }),
         ConnectionAddr::TcpTls { host, port, .. } => {

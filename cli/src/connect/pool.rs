@@ -11,6 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// A connection that was not used for so long may have been closed by the server (`timeout`).
+const MOST_IDLE: Duration = Duration::from_secs(5);
+/// While a node answers nobody, it is tried so often.
+const BETWEEN_TRIES: Duration = Duration::from_secs(5);
 
 pub struct Pool {
     access: Access,
@@ -24,9 +28,35 @@ struct NodePool {
 
 #[derive(Default)]
 struct State {
-    idle: Vec<MultiplexedConnection>,
+    /// With the moment of their last reply.
+    idle: Vec<(MultiplexedConnection, Instant)>,
     /// Since when nobody got an answer.
     silent_since: Option<Instant>,
+    /// When it was last tried while it answered nobody.
+    tried: Option<Instant>,
+}
+
+impl State {
+    /// A connection to go on with, if there is one.
+    fn take_idle(&mut self) -> Option<MultiplexedConnection> {
+        let (connection, since) = self.idle.pop()?;
+        if since.elapsed() < MOST_IDLE {
+            return Some(connection);
+        }
+        self.idle.clear();
+        None
+    }
+
+    /// For how long nobody got an answer, if it is too early to try again: one at a time asks a node that hangs, so that
+    /// it costs the others nothing.
+    fn too_early(&mut self) -> Option<Duration> {
+        let silent = self.silent_since?.elapsed();
+        if self.tried.is_some_and(|tried| tried.elapsed() < BETWEEN_TRIES) {
+            return Some(silent);
+        }
+        self.tried = Some(Instant::now());
+        None
+    }
 }
 
 /// What is sent in one go.
@@ -54,12 +84,21 @@ impl Pool {
         patience: Duration,
     ) -> Result<Vec<Result<Value, Error>>, Error> {
         let node = self.node(address);
-        let idle = node.lock().idle.pop();
+        let (idle, was_silent) = {
+            let mut state = node.lock();
+            if let Some(silent) = state.too_early() {
+                return Err(lost(address, format!("nothing came for {} s", silent.as_secs())));
+            }
+            (state.take_idle(), state.silent_since.is_some())
+        };
         let exchange = async {
             let mut connection = match idle {
                 Some(connection) => connection,
                 None => self.access.connect(address, &self.access.login).await?,
             };
+            if was_silent {
+                greet(&mut connection, address).await?;
+            }
             let replies = exchange(&mut connection, batch).await;
             Ok::<_, Error>((connection, replies.map_err(|why| told(address, &why))?))
         };
@@ -70,8 +109,8 @@ impl Pool {
         let mut state = node.lock();
         match outcome {
             Ok((connection, replies)) => {
-                state.idle.push(connection);
-                state.silent_since = None;
+                state.idle.push((connection, Instant::now()));
+                (state.silent_since, state.tried) = (None, None);
                 Ok(replies
                     .into_iter()
                     .map(|reply| reply.map_err(|why| told(address, &why)))
@@ -81,6 +120,7 @@ impl Pool {
                 // The others are as old as this one, and most likely as broken.
                 state.idle.clear();
                 state.silent_since.get_or_insert_with(Instant::now);
+                state.tried = Some(Instant::now());
                 Err(error)
             }
         }
@@ -90,7 +130,8 @@ impl Pool {
     pub async fn ask_sentinel(&self, address: &Address, command: &Cmd) -> Result<Value, Error> {
         let exchange = async {
             let mut connection = self.access.connect(address, &self.access.sentinel_login).await?;
-            connection.send_packed_command(command).await.map_err(|why| told(address, &why))
+            let reply = connection.send_packed_command(command).await;
+            reply.and_then(Value::extract_error).map_err(|why| told(address, &why))
         };
         match tokio::time::timeout(CONNECT_TIME, exchange).await {
             Ok(reply) => reply,
@@ -144,6 +185,16 @@ impl Access {
     }
 }
 
+/// A node that was silent is asked for a sign of life before it gets something that may take long. An error is one.
+async fn greet(connection: &mut MultiplexedConnection, address: &Address) -> Result<(), Error> {
+    let (ping, time) = (redis::cmd("PING"), CONNECT_TIME);
+    match tokio::time::timeout(time, connection.send_packed_command(&ping)).await {
+        Ok(Err(why)) if why.code().is_none() => Err(told(address, &why)),
+        Ok(_) => Ok(()),
+        Err(_) => Err(lost(address, format!("nothing came for {} s", time.as_secs()))),
+    }
+}
+
 type Replies = Vec<Result<Value, RedisError>>;
 
 async fn exchange(
@@ -194,9 +245,13 @@ fn told(address: &Address, error: &RedisError) -> Error {
         }
         redis::ErrorKind::InvalidClientConfig => Error::usage(error.to_string()),
         // No other try makes it valid.
-        _ if error.to_string().contains("certificate") => Error::usage(format!(
-            "TLS with node {address}: {error}; see --tls-ca, --tls-cert and --insecure"
-        )),
-        _ => lost(address, error.to_string()),
+        _ => {
+            let why = error.to_string();
+            let spoken = why.to_ascii_lowercase();
+            match spoken.contains("certificate") || spoken.contains("fatal alert") {
+                true => Error::Tls { node: address.to_string(), why },
+                false => lost(address, why),
+            }
+        }
     }
 }

@@ -19,7 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::connect::{self, Connection};
 use crate::error::Error;
-use crate::output::print;
+use crate::output::{print, tell};
 use crate::stop::{INTERRUPTED, Stop};
 use load::Load;
 use mix::Mix;
@@ -111,7 +111,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let (removed, not_removed) = load.clean().await;
     let (prepared, report) = outcome?;
     for name in &prepared.refused {
-        eprintln!("redis-image: {name} is left out: the server refuses it");
+        tell(&format!("redis-image: {name} is left out: the server refuses it"));
     }
     if arguments.output == Output::Json {
         let mut json = serde_json::json!(report);
@@ -123,7 +123,9 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         print(report.table().trim_end())?;
     }
     if let Some(error) = not_removed {
-        eprintln!("redis-image: some keys bench:* could not be removed, they will expire: {error}");
+        tell(&format!(
+            "redis-image: some keys bench:* could not be removed, they will expire: {error}"
+        ));
     }
     Ok(if load.is_interrupted() {
         ExitCode::from(INTERRUPTED)

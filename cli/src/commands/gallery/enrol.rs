@@ -5,7 +5,7 @@ use crate::connect::{Connection, map, text};
 use crate::digest;
 use crate::error::{Error, printable};
 use crate::files::Files;
-use crate::output::print;
+use crate::output::{print, tell};
 use crate::stop::{INTERRUPTED, Stop};
 use clap::Args;
 use futures_util::StreamExt;
@@ -85,7 +85,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
             }
         }
     }
-    eprintln!("{enrolled} enrolled, {refused} refused");
+    tell(&format!("{enrolled} enrolled, {refused} refused"));
     Ok(ExitCode::from(match () {
         () if stop.is_requested() => INTERRUPTED,
         () if refused > 0 => 1,

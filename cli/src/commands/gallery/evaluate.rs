@@ -6,7 +6,7 @@ use crate::connect::{self, Connection};
 use crate::digest;
 use crate::error::Error;
 use crate::gallery::{embedded, numbers};
-use crate::output::print;
+use crate::output::{print, tell};
 use crate::recognizer::{self, Recognizer};
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
@@ -112,10 +112,10 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     while let Some((photo, answer)) = answers.next().await {
         match answer {
             Ok(Some(embedding)) => drop(found.insert(photo, embedding)),
-            Ok(None) => eprintln!("redis-image: {}: no face", photo.display()),
+            Ok(None) => tell(&format!("redis-image: {}: no face", photo.display())),
             Err(error) => {
                 failed += 1;
-                eprintln!("redis-image: {}: {error}", photo.display());
+                tell(&format!("redis-image: {}: {error}", photo.display()));
             }
         }
     }

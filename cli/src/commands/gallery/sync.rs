@@ -3,7 +3,7 @@
 use crate::connect::{self, Connection};
 use crate::error::{Error, printable};
 use crate::gallery::{About, Difference, Gallery, Sample, difference};
-use crate::output::print;
+use crate::output::{print, tell};
 use clap::Args;
 use std::process::ExitCode;
 
@@ -48,7 +48,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         all_well &= match bring_in_step(&arguments, &to, &about, &samples).await {
             Ok(is_well) => is_well,
             Err(error) => {
-                eprintln!("redis-image: {}: {error}", printable(key));
+                tell(&format!("redis-image: {}: {error}", printable(key)));
                 false
             }
         };
@@ -74,7 +74,13 @@ async fn bring_in_step(
     }
     // An empty gallery is told from none.
     to.bind(&About { next_sample: 1, ..about.clone() }).await?;
-    let (enrolled, refused) = to.restore(about, &differs.missing, false).await;
+    // With ids of its own, so that what is sent twice, after a connection that broke, is enrolled once.
+    let first = to.about().await?.next_sample;
+    let missing: Vec<Sample> = (first..)
+        .zip(&differs.missing)
+        .map(|(id, sample)| Sample { id, ..sample.clone() })
+        .collect();
+    let (enrolled, refused) = to.restore(about, &missing).await;
     let (forgotten, kept) = match arguments.prune {
         true => to.forget_samples(&differs.extra).await,
         false => (0, None),
@@ -86,7 +92,7 @@ async fn bring_in_step(
     ))?;
     let is_well = refused.is_none() && kept.is_none();
     for error in [refused, kept].into_iter().flatten() {
-        eprintln!("redis-image: {name}: {error}");
+        tell(&format!("redis-image: {name}: {error}"));
     }
     Ok(is_well)
 }

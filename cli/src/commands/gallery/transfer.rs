@@ -4,7 +4,7 @@ use super::Place;
 use crate::connect::Connection;
 use crate::error::Error;
 use crate::gallery::{About, Gallery, Sample, numbers};
-use crate::output::print;
+use crate::output::{print, tell};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
@@ -92,17 +92,17 @@ pub async fn import(arguments: Import) -> Result<ExitCode, Error> {
         )));
     }
     gallery.bind(&about).await?;
-    let (done, error) = gallery.restore(&about, &new, true).await;
-    eprintln!(
+    let (done, error) = gallery.restore(&about, &new).await;
+    tell(&format!(
         "{}: {done} of {} samples imported, {} were there",
         gallery.key(),
         new.len(),
         known.len()
-    );
+    ));
     match error {
         Some(error) if done == 0 => Err(error),
         Some(error) => {
-            eprintln!("the first that is not: {error}");
+            tell(&format!("the first that is not: {error}"));
             Ok(ExitCode::from(1))
         }
         None => Ok(ExitCode::SUCCESS),

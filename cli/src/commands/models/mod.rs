@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::table::{Table, bytes, or_dash};
 use crate::connect::{self, Connection};
 use crate::error::{Error, printable};
+use crate::output::tell;
 use folder::{Condition, Model, ONNXRUNTIME};
 use packages::Wanted;
 
@@ -193,7 +194,7 @@ fn say(text: &str) {
 
 fn told(problems: &[String]) -> ExitCode {
     for line in problems.iter().flat_map(|problem| problem.lines()) {
-        eprintln!("redis-image: {}", printable(line));
+        tell(&format!("redis-image: {}", printable(line)));
     }
     ExitCode::from(u8::from(!problems.is_empty()))
 }

@@ -2,7 +2,7 @@
 //! (files that lay there before, folders that came with files in them, hard links, network file systems), it is a file
 //! whose size and time have not changed for a while.
 
-use crate::files::{Files, is_photo};
+use crate::files::{Files, has_hidden, is_photo};
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet};
@@ -64,6 +64,10 @@ impl Arrivals {
             return self.scan();
         }
         let Some(path) = event.paths.first() else { return Vec::new() };
+        // What a program keeps for itself, a transfer that is under way for example.
+        if path.strip_prefix(&self.folder).is_ok_and(has_hidden) {
+            return Vec::new();
+        }
         match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => self.complete(path),
             EventKind::Modify(ModifyKind::Name(RenameMode::To)) if path.is_dir() => {
@@ -157,6 +161,17 @@ fn seen(path: &Path) -> Option<Seen> {
     (path, about.len(), about.mtime(), about.mtime_nsec(), about.ino()).hash(&mut hash);
     let age = about.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
     Some(Seen { mark: hash.finish(), age })
+}
+
+/// Whether an event says anything about a file's being complete; most say that something was written.
+pub fn counts(event: &notify::Event) -> bool {
+    event.need_rescan()
+        || matches!(
+            event.kind,
+            EventKind::Access(AccessKind::Close(AccessMode::Write))
+                | EventKind::Modify(ModifyKind::Name(RenameMode::To))
+                | EventKind::Create(_)
+        )
 }
 
 fn is_link(path: &Path) -> bool {

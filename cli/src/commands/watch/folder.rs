@@ -1,11 +1,11 @@
 //! A camera's folder. A thread of its own listens to the file system and hands on what is complete; the workers
 //! recognise it.
 
-use super::arrivals::Arrivals;
+use super::arrivals::{Arrivals, counts};
 use super::patience::{Patient, Unanswered, Wishes};
 use crate::digest;
 use crate::error::Error;
-use crate::output::{Outcome, json_line, print};
+use crate::output::{Outcome, json_line, print, tell};
 use crate::stop::Stop;
 use clap::Args;
 use notify::{RecursiveMode, Watcher};
@@ -20,6 +20,9 @@ use tokio::task::spawn_blocking;
 /// How often unsettled files are looked at, and a request to stop.
 const TICK: Duration = Duration::from_millis(200);
 const DEFAULT_POLL: Duration = Duration::from_secs(5);
+/// How often, and after how long, a file that can't be read is tried again.
+const READ_AGAIN: usize = 5;
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 #[command(next_help_heading = "Folder")]
@@ -75,7 +78,7 @@ pub async fn watch(
         }
         print(&json_line(&outcome))?;
     }
-    eprintln!("{done} recognised, {failed} failed");
+    tell(&format!("{done} recognised, {failed} failed"));
     match listener.join() {
         Ok(Err(error)) => Err(error),
         _ if is_bounded && stop.is_requested() => Ok(ExitCode::from(crate::stop::INTERRUPTED)),
@@ -100,10 +103,10 @@ fn listen(
         None => {
             let watcher = told_of(arrivals.folder(), sender.clone());
             if let Err(why) = &watcher {
-                eprintln!(
+                tell(&format!(
                     "redis-image: the folder can't be watched ({why}); looking into it every {} s instead",
                     DEFAULT_POLL.as_secs()
-                );
+                ));
                 poll = Some(DEFAULT_POLL);
             }
             watcher.ok()
@@ -126,7 +129,7 @@ fn listen(
         match events.recv_timeout(TICK) {
             Ok(Ok(event)) => ready = arrivals.on_event(&event),
             Ok(Err(why)) => {
-                eprintln!("redis-image: {why}");
+                tell(&format!("redis-image: {why}"));
                 ready = arrivals.scan();
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
@@ -148,7 +151,12 @@ fn told_of(
     folder: &Path,
     sender: Sender<notify::Result<notify::Event>>,
 ) -> notify::Result<notify::RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(sender)?;
+    // Only what counts, as the others would pile up while servers can't be reached.
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.as_ref().map_or(true, counts) {
+            let _ = sender.send(event);
+        }
+    })?;
     watcher.watch(folder, RecursiveMode::Recursive)?;
     Ok(watcher)
 }
@@ -176,10 +184,19 @@ async fn work(
 /// Nothing if it was time to stop.
 async fn recognize(recognizer: &Patient, path: PathBuf) -> Option<Outcome> {
     let name = path.to_string_lossy().into_owned();
-    let read = spawn_blocking(move || digest::read(&path)).await;
-    let payload = match read.unwrap_or_else(|why| Err(Error::usage(why.to_string()))) {
-        Ok(payload) => payload,
-        Err(error) => return Some(Outcome { path: name, digest: None, recognized: Err(error) }),
+    let mut tries = 0;
+    let payload = loop {
+        let this = path.clone();
+        let read = spawn_blocking(move || digest::read(&this)).await;
+        match read.unwrap_or_else(|why| Err(Error::usage(why.to_string()))) {
+            Ok(payload) => break payload,
+            // Its permissions may come after its content, a network file system back.
+            Err(_) if tries < READ_AGAIN && path.is_file() => tokio::time::sleep(TRY_AGAIN).await,
+            Err(error) => {
+                return Some(Outcome { path: name, digest: None, recognized: Err(error) });
+            }
+        }
+        tries += 1;
     };
     let recognized = match recognizer.recognize(&payload, &Wishes::default()).await {
         Ok(recognized) => Ok(recognized),

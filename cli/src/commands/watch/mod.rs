@@ -35,10 +35,13 @@ share the work, and take over what one of them left.
 Examples:
   redis-image watch /srv/camera
   redis-image watch /mnt/nfs/camera --poll 5 --model objects --cluster node1:6379,node2:6379
-  redis-image watch --stream frames --group recognition --consumer host1 --results found
+  redis-image watch --stream '{door}:frames' --group recognition --consumer host1 --results '{door}:found'
   redis-image watch --stream '{north}:frames' --group g --consumer c --results '{north}:found' \
       --gallery '{north}:people' --ex 86400
-  redis-cli -x XADD frames '*' camera door image < still.jpg
+  redis-cli -x XADD '{door}:frames' '*' camera door image < still.jpg
+
+In a cluster both streams must lie in one slot, which the hash tag in braces brings about: so that a result fails over
+together with the acknowledgement of its frame.
 
 What an ACL user must be allowed, for a stream besides what `recognize` needs:
   ACL SETUSER tool '~frames' '~found' '+xgroup|create' +xreadgroup +xautoclaim +xack +xadd
@@ -67,7 +70,10 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let stop = Stop::listen();
     let workers = usize::from(arguments.recognition.concurrency);
-    let connection = Connection::open(&arguments.connection).await?;
+    let Some(connection) = stop.unless(Connection::open(&arguments.connection)).await else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let connection = connection?;
     let mut recognition = arguments.recognition;
     if let Some(gallery) = arguments.frames.gallery() {
         let model = Gallery::new(&connection, gallery).about().await?.model;

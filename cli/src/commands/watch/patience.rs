@@ -3,6 +3,7 @@
 use crate::connect::{Connection, is_temporary};
 use crate::error::Error;
 use crate::gallery::{self, Gallery};
+use crate::output::tell;
 use crate::recognizer::{Recognized, Recognizer};
 use crate::stop::Stop;
 use serde_json::Value as Json;
@@ -64,10 +65,10 @@ impl Patient {
         loop {
             match gallery.identify(result, &gallery::Wishes::default()).await {
                 Ok(people) => return Ok(people),
-                Err(error) if is_passing(&error, &Wishes::default()) => {
-                    self.pause(&error).await.map_err(|_| Unanswered::Stopped)?;
-                }
-                Err(error) => return Err(Unanswered::Refused(error)),
+                // No embedding in the result: that is the frame's model.
+                Err(error @ Error::Usage(_)) => return Err(Unanswered::Refused(error)),
+                // A gallery that is not there, or not yet, is no fault of the picture either.
+                Err(error) => self.pause(&error).await.map_err(|_| Unanswered::Stopped)?,
             }
         }
     }
@@ -85,7 +86,7 @@ impl Patient {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|last| last.elapsed() > BETWEEN_WARNINGS) {
             *warned = Some(Instant::now());
-            eprintln!("redis-image: {error}; trying again");
+            tell(&format!("redis-image: {error}; trying again"));
         }
     }
 }
@@ -106,7 +107,7 @@ fn is_passing(error: &Error, wishes: &Wishes) -> bool {
     match error.word() {
         "NOMODEL" => wishes.model.is_none(),
         "NOPERM" => wishes.key.is_none(),
-        "NOAUTH" | "WRONGPASS" => true,
+        "NOAUTH" | "WRONGPASS" | "TLS" => true,
         _ => is_temporary(error) || error.is_without_module(),
     }
 }

@@ -7,9 +7,10 @@
 
 use super::entry::{Answer, Frame, frames_claimed, frames_read};
 use super::patience::{Patient, Stopped, Unanswered};
-use crate::connect::is_temporary;
+use crate::connect::{is_temporary, slot_of};
 use crate::digest;
 use crate::error::Error;
+use crate::output::tell;
 use crate::stop::Stop;
 use clap::Args;
 use redis::{Cmd, Value, cmd};
@@ -110,6 +111,8 @@ struct Consumer {
     claim_after: Duration,
     claimed: Option<Instant>,
     claim_from: String,
+    /// As many frames as are asked for at most: a slow link may not bring more in time.
+    most: usize,
 }
 
 pub async fn consume(
@@ -119,6 +122,15 @@ pub async fn consume(
     workers: usize,
     stop: Stop,
 ) -> Result<ExitCode, Error> {
+    let connection = recognizer.connection();
+    let slot = |key: &str| slot_of(key.as_bytes());
+    if connection.is_cluster() && slot(&names.stream) != slot(&names.results) {
+        return Err(Error::usage(
+            "in a cluster --stream and --results must lie in one slot, as {door}:frames and {door}:found: else a failover \
+             could lose a result whose frame is acknowledged",
+        ));
+    }
+    let batch = options.batch.map_or(2 * workers, usize::from);
     let mut consumer = Consumer {
         recognizer: recognizer.clone(),
         names: Arc::new(names),
@@ -127,8 +139,8 @@ pub async fn consume(
         claim_after: Duration::from_secs(options.claim_after),
         claimed: None,
         claim_from: "0-0".to_owned(),
+        most: batch,
     };
-    let batch = options.batch.map_or(2 * workers, usize::from);
     let permits = Arc::new(Semaphore::new(workers));
     let mut in_work: HashSet<String> = HashSet::new();
     let mut tasks: JoinSet<(String, Result<bool, Error>)> = JoinSet::new();
@@ -169,6 +181,9 @@ pub async fn consume(
             tasks.spawn(async move {
                 let id = frame.id.clone();
                 let _permit = permits.acquire_owned().await;
+                if stop.is_requested() {
+                    return (id, Ok(false));
+                }
                 let told = stop.in_time(answer(&recognizer, &names, frame)).await;
                 (id, told.unwrap_or(Ok(false)))
             });
@@ -177,15 +192,21 @@ pub async fn consume(
     while let Some(outcome) = tasks.join_next().await {
         ended(outcome, &mut in_work)?;
     }
-    eprintln!("{done} recognised, {failed} failed or left for the next start");
+    tell(&format!("{done} recognised, {failed} failed or left for the next start"));
     Ok(ExitCode::SUCCESS)
 }
 
 impl Consumer {
     /// Some frames, or none after a while. An error is one that nobody but the user can put right.
     async fn next(&mut self, room: usize) -> Result<Vec<Frame>, Error> {
-        let (command, is_claim) = self.command(room);
-        match self.recognizer.connection().run_once(self.key(), &command, PATIENCE).await {
+        let (command, is_claim) = self.command(room.min(self.most));
+        let outcome = self.recognizer.connection().run_once(self.key(), &command, PATIENCE).await;
+        self.most = match &outcome {
+            Ok(_) => self.most.saturating_mul(2).min(usize::from(u16::MAX)),
+            Err(Error::Lost { .. }) => (self.most / 2).max(1),
+            Err(_) => self.most,
+        };
+        match outcome {
             Ok(reply) if is_claim => {
                 let (next, frames) = frames_claimed(&reply);
                 self.claimed = (next == "0-0").then(Instant::now);
