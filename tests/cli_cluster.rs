@@ -2,6 +2,7 @@
 
 use crate::cli_recognize::{assert_all_right, folder_of, folder_of_pictures, lines, url};
 use crate::support::cluster::{Cluster, id};
+use crate::support::crowd::signal;
 use crate::support::sentinel::Sentinel;
 use crate::support::tool::{Told, run, told, tool};
 use crate::support::*;
@@ -221,6 +222,48 @@ fn a_server_that_stays_away_costs_one_wait() {
         "{}",
         told.err
     );
+}
+
+/// One that accepts everything and says nothing is asked by one at a time; the others learn from it.
+#[test]
+fn a_server_that_hangs_costs_one_wait() {
+    let server = Server::with().setting("threads", 1).start();
+    let folder = folder_of_pictures((0..200).map(|_| photos::slow(20)));
+    let options = ["--url", &url(&server), "--retry-for", "3", "--timeout", "1"];
+    let mut running = Running::start(folder.path(), &options);
+    running.read_lines(5);
+    signal(&server, libc::SIGSTOP);
+    let told = running.end();
+    assert_eq!((told.status, lines(&told.out).len()), (1, 200), "{told:?}");
+    let waited = told.out.split("given up after ").skip(1);
+    let waited: Vec<u64> =
+        waited.map(|text| text.split(' ').next().expect("a word").parse().expect("s")).collect();
+    assert!(waited.len() > 100 && waited.iter().all(|seconds| *seconds < 60), "{waited:?}");
+}
+
+#[test]
+fn sentinels_have_a_login_of_their_own() {
+    let master = Server::start();
+    let sentinel = Sentinel::of(&master);
+    let sentinels = format!("127.0.0.1:{}", sentinel.port);
+    let rules = ["SETUSER", "finder", "on", ">secret", "+@all"];
+    cmd("ACL").arg(&rules).text(&mut sentinel.client());
+    cmd("ACL").arg(&["SETUSER", "default", "off"]).text(&mut sentinel.client());
+    let folder = folder_of(3);
+    let ask = |more: &[&str]| {
+        let of_master = ["--sentinel", &sentinels, "--master", "images", "--retry-for", "1"];
+        Running::start(folder.path(), &[&of_master, more].concat()).end()
+    };
+    for refused in [ask(&[]), ask(&["--sentinel-user", "finder", "--sentinel-password", "wrong"])] {
+        assert_eq!(refused.status, 2, "{refused:?}");
+        assert!(
+            refused.err.contains("SENTINEL") && refused.err.contains(&sentinels),
+            "{refused:?}"
+        );
+    }
+    let let_in = ask(&["--sentinel-user", "finder", "--sentinel-password", "secret"]);
+    assert_eq!(let_in.status, 0, "{let_in:?}");
+    assert_all_right(&let_in.out, 3, None);
 }
 
 #[test]

@@ -184,6 +184,33 @@ fn what_cannot_work_at_all_is_told_with_a_remedy() {
 }
 
 #[test]
+fn a_signal_ends_it_whatever_it_waits_for() {
+    let server = Server::start();
+    let folder = folder_of(1);
+    let nobody = "redis://127.0.0.1:1";
+    let waits: [&[&str]; 2] = [
+        &["-", "--url", &url(&server)],
+        &[folder.path().to_str().expect("UTF-8"), "--url", nobody],
+    ];
+    for arguments in waits {
+        let mut command = tool();
+        command.arg("recognize").args(arguments).stdin(Stdio::piped());
+        let mut process = command.stderr(Stdio::null()).spawn().expect("starts");
+        let status = format!("/proc/{}/status", process.id());
+        wait_until("it listens to signals", || {
+            let status = fs::read_to_string(&status).expect("it runs");
+            let caught =
+                status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a line");
+            let caught = u64::from_str_radix(caught.trim(), 16).expect("a mask");
+            caught & 1 << (libc::SIGTERM - 1) != 0
+        });
+        // SAFETY: a signal to a child of ours that has not been waited for.
+        unsafe { libc::kill(process.id() as i32, libc::SIGTERM) };
+        assert_eq!(process.wait().expect("it ends").code(), Some(130), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_photo_comes_from_standard_input_too() {
     let server = Server::start();
     let folder = tempfile::tempdir().expect("a folder");

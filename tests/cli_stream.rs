@@ -1,7 +1,8 @@
 //! `redis-image watch --stream`: camera frames, each recognised and told before it is acknowledged.
 
 use crate::cli_recognize::url;
-use crate::support::galleries::{enrol, vector};
+use crate::support::cluster::Cluster;
+use crate::support::galleries::{enrol, enrol_photo, vector};
 use crate::support::tool::{run, tool};
 use crate::support::*;
 use redis::{Connection, cmd};
@@ -186,6 +187,46 @@ fn added(client: &mut Connection) -> i64 {
     let info = cmd("XINFO").arg(&["STREAM", "found"]).value(client);
     let info: BTreeMap<String, redis::Value> = redis::from_redis_value(info).expect("a map");
     redis::from_redis_value(info["entries-added"].clone()).expect("a number")
+}
+
+/// It was evicted, or is brought back from a backup: no frame is given up for that.
+#[test]
+fn frames_wait_for_a_gallery_that_is_away() {
+    let server = Server::with().real_models().setting("threads", 1).start();
+    let mut client = server.client();
+    let photo = photos::photo("obama.jpg");
+    let comes = enrol_photo("people", "obama", &photo);
+    comes.value(&mut client);
+    let _consumer = Consumer::start(&server, "c", &["--gallery", "people"]);
+    wait_until("it listens", || pending(&mut client) == 0);
+    cmd("DEL").arg("people").number(&mut client);
+    let id = add(&mut client, &[("image", &photo)]);
+    wait_until("its result is there", || server.model_count("faces", "computed") == 2);
+    assert_eq!(pending(&mut client), 1);
+    comes.value(&mut client);
+    wait_until("the frame is acknowledged", || pending(&mut client) == 0);
+    let told = &found(&mut client)[&id];
+    assert!(told.len() == 1 && told[0]["people"].contains("\"obama\""), "{told:?}");
+}
+
+#[test]
+fn both_streams_of_a_cluster_lie_in_one_slot() {
+    let cluster = Cluster::start(1, Server::with);
+    let url = url(&cluster.nodes[0]);
+    let told = run([
+        "watch",
+        "--url",
+        &url,
+        "--stream",
+        "frames",
+        "--group",
+        "g",
+        "--consumer",
+        "c",
+        "--results",
+        "found",
+    ]);
+    assert!(told.status == 2 && told.err.contains("one slot"), "{told:?}");
 }
 
 #[test]

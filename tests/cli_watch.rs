@@ -21,7 +21,9 @@ impl Watching {
         let mut command = tool();
         command.arg("watch").arg(folder).args(["--url", &url(server)]).args(more);
         let mut process =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        // Nobody reads its complaints, as behind a pipe that has ended.
+        drop(process.stderr.take());
         let heard: Arc<Mutex<Vec<Json>>> = Arc::default();
         let (reader, sink) = (BufReader::new(process.stdout.take().expect("piped")), heard.clone());
         std::thread::spawn(move || {

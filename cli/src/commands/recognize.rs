@@ -139,8 +139,11 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
             report.warn(&outcome.path, &why);
         }
     }
-    if !arguments.refresh && nodes != round.recognizer.connection().masters() {
-        restore(round, places, &mut report).await;
+    if !arguments.refresh && !stop.is_requested() {
+        round.recognizer.connection().look_again().await;
+        if nodes != round.recognizer.connection().masters() {
+            restore(round, places, &mut report).await;
+        }
     }
     report.end(stop.is_requested());
     Ok(ExitCode::from(match () {
@@ -156,8 +159,11 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
 async fn restore(round: Round, places: Vec<Place>, report: &mut Report) {
     let mut outcomes = Round { drawing: None, ..round }.begin(places);
     while let Some((outcome, _)) = outcomes.recv().await {
-        if outcome.recognized.is_ok_and(|found| found.source == Source::Computed) {
-            report.restored += 1;
+        match outcome.recognized {
+            Ok(found) => report.restored += u64::from(found.source == Source::Computed),
+            Err(why) => {
+                report.warn(&outcome.path, &format!("told, and not stored any more: {why}"))
+            }
         }
     }
 }

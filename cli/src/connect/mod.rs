@@ -229,6 +229,12 @@ impl Connection {
         Ok(nodes)
     }
 
+    /// Asks again which nodes there are.
+    pub async fn look_again(&self) {
+        // Where nobody answers, what is known stays.
+        let _ = self.refresh(self.known().generation).await;
+    }
+
     /// The masters that have slots, as far as known.
     pub fn masters(&self) -> Vec<Address> {
         self.known().topology.owners()

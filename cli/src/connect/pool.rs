@@ -30,7 +30,9 @@ struct NodePool {
 struct State {
     /// With the moment of their last reply.
     idle: Vec<(MultiplexedConnection, Instant)>,
-    /// Since when nobody got an answer.
+    /// When somebody got an answer for the last time.
+    answered: Option<Instant>,
+    /// Since when nobody got one who should have.
     silent_since: Option<Instant>,
     /// When it was last tried while it answered nobody.
     tried: Option<Instant>,
@@ -91,6 +93,7 @@ impl Pool {
             }
             (state.take_idle(), state.silent_since.is_some())
         };
+        let began = Instant::now();
         let exchange = async {
             let mut connection = match idle {
                 Some(connection) => connection,
@@ -109,7 +112,9 @@ impl Pool {
         let mut state = node.lock();
         match outcome {
             Ok((connection, replies)) => {
-                state.idle.push((connection, Instant::now()));
+                let now = Instant::now();
+                state.idle.push((connection, now));
+                state.answered = Some(now);
                 (state.silent_since, state.tried) = (None, None);
                 Ok(replies
                     .into_iter()
@@ -119,7 +124,8 @@ impl Pool {
             Err(error) => {
                 // The others are as old as this one, and most likely as broken.
                 state.idle.clear();
-                state.silent_since.get_or_insert_with(Instant::now);
+                let since = state.answered.map_or(began, |answered| answered.max(began));
+                state.silent_since.get_or_insert(since);
                 state.tried = Some(Instant::now());
                 Err(error)
             }
