@@ -15,6 +15,7 @@ use crate::stop::{INTERRUPTED, Stop};
 use clap::Args;
 use futures_util::future::join_all;
 use redis_image_annotate::{annotate, photo_of, write_picture};
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -133,8 +134,12 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let round = Round { recognizer, drawing, workers, stop: stop.clone() };
     let nodes = round.recognizer.connection().masters();
     let mut outcomes = round.begin(places.clone());
+    let mut failed = HashSet::new();
     while let Some((outcome, undrawn)) = outcomes.recv().await {
         report.add(&outcome)?;
+        if outcome.recognized.is_err() {
+            failed.insert(outcome.path.clone());
+        }
         if let Some(why) = undrawn {
             report.warn(&outcome.path, &why);
         }
@@ -142,6 +147,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     if !arguments.refresh && !stop.is_requested() {
         round.recognizer.connection().look_again().await;
         if nodes != round.recognizer.connection().masters() {
+            places.retain(|place| !failed.contains(&place.name()));
             restore(round, places, &mut report).await;
         }
     }
