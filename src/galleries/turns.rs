@@ -26,6 +26,7 @@ struct Turns {
     galleries: VecDeque<Rc<Place>>,
     /// None of them is empty.
     waiting: HashMap<Rc<Place>, VecDeque<CallId>>,
+    /// The thread has a batch, or is about to get one.
     searching: bool,
 }
 
@@ -48,6 +49,7 @@ impl Turns {
         }
         let place = self.galleries.pop_front()?;
         let calls = self.waiting.remove(&place)?;
+        self.searching = true;
         Some((place, calls))
     }
 }
@@ -76,7 +78,7 @@ pub fn search_ended() {
 /// Gives the thread its next batch if it has none.
 pub fn go_on(ctx: &Context) {
     while let Some((place, mut calls)) = with(Turns::next) {
-        let batch = next_batch(ctx, &mut calls);
+        let batch = guard("a batch of searches", None, || next_batch(ctx, &mut calls));
         with(|turns| {
             turns.wait(place, calls);
             turns.searching = batch.is_some();

@@ -78,7 +78,9 @@ pub async fn forget(arguments: Forget) -> Result<ExitCode, Error> {
     let reply = gallery.run(&command).await?;
     let fields = map(&reply).unwrap_or_default();
     let field = |name: &str| fields.get(name).and_then(|value| text(value)).unwrap_or_default();
-    print(&format!("{} samples forgotten, {} left", field("forgotten"), field("samples_left")))?;
+    let (forgotten, left) = (field("forgotten"), field("samples_left"));
+    let samples = if forgotten == "1" { "sample" } else { "samples" };
+    print(&format!("{forgotten} {samples} forgotten, {left} left"))?;
     if let Some(Value::Array(places)) = fields.get("not_reached") {
         print("not reached:")?;
         for place in places.iter().filter_map(text) {
