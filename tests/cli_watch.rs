@@ -3,6 +3,7 @@
 use crate::cli_recognize::url;
 use crate::support::tool::{run, tool};
 use crate::support::*;
+use redis::cmd;
 use serde_json::Value as Json;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -58,6 +59,28 @@ impl Drop for Watching {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+#[test]
+fn what_an_outage_has_lost_is_stored_again() {
+    // Without persistence it comes back empty.
+    let mut server = Server::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let put = |name: &str| {
+        fs::write(folder.path().join(name), photos::unique(&photos::red())).expect("written");
+    };
+    let watching = Watching::start(folder.path(), &server, &["--settle", "0.1"]);
+    for name in ["a.png", "b.png", "c.png"] {
+        put(name);
+        watching.wait_for(name);
+    }
+    server.kill();
+    put("meanwhile.png");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    server.start_again();
+    watching.wait_for("meanwhile.png");
+    wait_until("all four are stored", || cmd("DBSIZE").number(&mut server.client()) == 4);
+    assert_eq!(watching.all(), 4, "each is told once");
 }
 
 fn label(line: &Json) -> &str {

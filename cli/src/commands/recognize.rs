@@ -132,7 +132,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         report.add(&Outcome { path, digest: None, recognized: Err(error) })?;
     }
     let round = Round { recognizer, drawing, workers, stop: stop.clone() };
-    let nodes = round.recognizer.connection().masters();
+    let upsets = round.recognizer.connection().upsets();
     let mut outcomes = round.begin(places.clone());
     let mut failed = HashSet::new();
     while let Some((outcome, undrawn)) = outcomes.recv().await {
@@ -146,7 +146,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     }
     if !arguments.refresh && !stop.is_requested() {
         round.recognizer.connection().look_again().await;
-        if nodes != round.recognizer.connection().masters() {
+        if upsets != round.recognizer.connection().upsets() {
             places.retain(|place| !failed.contains(&place.name()));
             restore(round, places, &mut report).await;
         }

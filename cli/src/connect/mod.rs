@@ -57,6 +57,8 @@ struct Known {
     topology: Arc<Topology>,
     /// Counts the times it was asked for.
     generation: u64,
+    /// Counts the times that the masters were others than before.
+    changes: u64,
 }
 
 impl Connection {
@@ -229,6 +231,12 @@ impl Connection {
         Ok(nodes)
     }
 
+    /// How often something happened by which results may have been lost: other masters, or one that was silent and is
+    /// back, maybe without its data.
+    pub fn upsets(&self) -> u64 {
+        self.known().changes + self.shared.pool.recoveries()
+    }
+
     /// Asks again which nodes there are.
     pub async fn look_again(&self) {
         // Where nobody answers, what is known stays.
@@ -297,8 +305,14 @@ impl Connection {
                 topology.nodes.iter().map(|node| node.address.clone()).collect();
             self.shared.pool.keep(&addresses);
         }
-        *self.shared.known.write().unwrap_or_else(PoisonError::into_inner) =
-            Known { topology: Arc::new(topology), generation: known.generation + 1 };
+        let mut owners = [known.topology.owners(), topology.owners()];
+        owners.iter_mut().for_each(|owners| owners.sort());
+        let is_other = !owners[0].is_empty() && owners[0] != owners[1];
+        *self.shared.known.write().unwrap_or_else(PoisonError::into_inner) = Known {
+            topology: Arc::new(topology),
+            generation: known.generation + 1,
+            changes: known.changes + u64::from(is_other),
+        };
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use crate::error::Error;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisConnectionInfo, RedisError, Value};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ const BETWEEN_TRIES: Duration = Duration::from_secs(5);
 pub struct Pool {
     access: Access,
     nodes: Mutex<HashMap<Address, Arc<NodePool>>>,
+    /// How often a node that was silent answered again.
+    recoveries: AtomicU64,
 }
 
 #[derive(Default)]
@@ -71,7 +74,11 @@ pub enum Batch<'a> {
 
 impl Pool {
     pub fn new(access: Access) -> Pool {
-        Pool { access, nodes: Mutex::default() }
+        Pool { access, nodes: Mutex::default(), recoveries: AtomicU64::new(0) }
+    }
+
+    pub fn recoveries(&self) -> u64 {
+        self.recoveries.load(Relaxed)
     }
 
     pub fn is_tls(&self) -> bool {
@@ -115,7 +122,10 @@ impl Pool {
                 let now = Instant::now();
                 state.idle.push((connection, now));
                 state.answered = Some(now);
-                (state.silent_since, state.tried) = (None, None);
+                if state.silent_since.take().is_some() {
+                    self.recoveries.fetch_add(1, Relaxed);
+                }
+                state.tried = None;
                 Ok(replies
                     .into_iter()
                     .map(|reply| reply.map_err(|why| told(address, &why)))

@@ -3,9 +3,11 @@
 
 use super::arrivals::{Arrivals, counts};
 use super::patience::{Patient, Unanswered, Wishes};
+use super::recent::Recent;
 use crate::digest;
 use crate::error::Error;
 use crate::output::{Outcome, json_line, print, tell};
+use crate::recognizer::Source;
 use crate::stop::Stop;
 use clap::Args;
 use notify::{RecursiveMode, Watcher};
@@ -16,10 +18,13 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::spawn_blocking;
+use tokio::time::MissedTickBehavior;
 
 /// How often unsettled files are looked at, and a request to stop.
 const TICK: Duration = Duration::from_millis(200);
 const DEFAULT_POLL: Duration = Duration::from_secs(5);
+/// How often it is looked whether masters have changed.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
 /// How often, and after how long, a file that can't be read is tried again.
 const READ_AGAIN: usize = 5;
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -71,12 +76,31 @@ pub async fn watch(
     let listener = std::thread::spawn(move || listen(arrivals, &options, &complete, &listening));
 
     let (mut failed, mut done) = (0u64, 0u64);
-    while let Some(outcome) = outcomes.recv().await {
-        match outcome.recognized {
-            Ok(_) => done += 1,
-            Err(_) => failed += 1,
+    let mut recent = Recent::new(recognizer.connection());
+    let mut tick = tokio::time::interval(LOOK_AFTER);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            outcome = outcomes.recv() => {
+                let Some(outcome) = outcome else { break };
+                match outcome.recognized {
+                    Ok(_) => {
+                        done += 1;
+                        recent.add(PathBuf::from(&outcome.path));
+                    }
+                    Err(_) => failed += 1,
+                }
+                print(&json_line(&outcome))?;
+            }
+            _ = tick.tick() => {
+                let paths = recent.to_look_after(recognizer.connection()).await;
+                tokio::spawn(restore(recognizer.clone(), paths));
+            }
         }
-        print(&json_line(&outcome))?;
+    }
+    if is_bounded && !stop.is_requested() {
+        let paths = recent.to_look_after(recognizer.connection()).await;
+        restore(recognizer, paths).await;
     }
     tell(&format!("{done} recognised, {failed} failed"));
     match listener.join() {
@@ -178,6 +202,20 @@ async fn work(
         if told.send(outcome).await.is_err() {
             return;
         }
+    }
+}
+
+/// Sends again what is no longer stored. What comes of it was told already.
+async fn restore(recognizer: Arc<Patient>, paths: Vec<PathBuf>) {
+    let mut restored = 0;
+    for path in paths {
+        // One that is gone by now was taken care of by somebody else.
+        let outcome = recognize(&recognizer, path).await;
+        let found = outcome.and_then(|outcome| outcome.recognized.ok());
+        restored += u64::from(found.is_some_and(|found| found.source == Source::Computed));
+    }
+    if restored > 0 {
+        tell(&format!("{restored} results that an outage had lost were stored again"));
     }
 }
 

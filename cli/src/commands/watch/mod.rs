@@ -5,6 +5,7 @@ mod arrivals;
 mod entry;
 mod folder;
 mod patience;
+mod recent;
 mod stream;
 
 use crate::connect::{self, Connection};
