@@ -56,6 +56,8 @@ fn galleries_are_there_after_the_append_only_file_is_read() {
     for preamble in ["yes", "no"] {
         let mut server = Server::with()
             .append_only()
+            // By default the server puts a write off while the disk is busy, and is killed here right after its reply.
+            .config("appendfsync", "always")
             .config("aof-use-rdb-preamble", preamble)
             .config("auto-aof-rewrite-percentage", 0)
             .start();

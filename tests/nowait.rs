@@ -94,7 +94,7 @@ fn a_wait_replies_the_last_request_even_where_its_result_is_not_stored() {
 /// With nobody to answer, nothing but the store itself makes the server propagate it.
 #[test]
 fn a_result_that_nobody_waits_for_reaches_replica_and_append_only_file() {
-    let mut master = Server::with().append_only().start();
+    let mut master = Server::with().append_only().config("appendfsync", "always").start();
     let replica = Server::with().replica_of(&master).start();
     replica.wait_for_sync(&master);
     let mut client = master.client();

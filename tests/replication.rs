@@ -171,7 +171,7 @@ fn master_address(replica: &Server) -> String {
 
 #[test]
 fn a_server_without_the_module_reads_plain_hashes() {
-    let mut server = Server::with().append_only().start();
+    let mut server = Server::with().append_only().config("appendfsync", "always").start();
     let keys = fill(&server);
     let digest = data_digest(&server);
     cmd("SAVE").text(&mut server.client());
