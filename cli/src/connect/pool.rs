@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// A connection that was not used for so long may have been closed by the server (`timeout`).
 const MOST_IDLE: Duration = Duration::from_secs(5);
-/// While a node answers nobody, it is tried so often.
+/// A node that hangs is tried so often.
 const BETWEEN_TRIES: Duration = Duration::from_secs(5);
+/// What a refusal takes at most.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 pub struct Pool {
     access: Access,
@@ -35,10 +37,17 @@ struct State {
     idle: Vec<(MultiplexedConnection, Instant)>,
     /// When somebody got an answer for the last time.
     answered: Option<Instant>,
-    /// Since when nobody got one who should have.
-    silent_since: Option<Instant>,
-    /// When it was last tried while it answered nobody.
-    tried: Option<Instant>,
+    silence: Option<Silence>,
+}
+
+/// A node that answers nobody.
+struct Silence {
+    since: Instant,
+    /// When it was last tried, and how that ended.
+    tried: Instant,
+    error: Error,
+    /// It let us wait, where others refuse at once.
+    hangs: bool,
 }
 
 impl State {
@@ -52,15 +61,26 @@ impl State {
         None
     }
 
-    /// For how long nobody got an answer, if it is too early to try again: one at a time asks a node that hangs, so that
-    /// it costs the others nothing.
-    fn too_early(&mut self) -> Option<Duration> {
-        let silent = self.silent_since?.elapsed();
-        if self.tried.is_some_and(|tried| tried.elapsed() < BETWEEN_TRIES) {
-            return Some(silent);
+    /// One at a time asks a node that hangs, so that it costs the others nothing: they get the error of the last one.
+    fn may_try(&mut self) -> Result<(), Error> {
+        if let Some(silence) = &mut self.silence {
+            if silence.hangs && silence.tried.elapsed() < BETWEEN_TRIES {
+                return Err(silence.error.clone());
+            }
+            silence.tried = Instant::now();
         }
-        self.tried = Some(Instant::now());
-        None
+        Ok(())
+    }
+
+    fn fell_silent(&mut self, began: Instant, error: &Error) {
+        // The others are as old as this one, and most likely as broken.
+        self.idle.clear();
+        let since = match &self.silence {
+            Some(silence) => silence.since,
+            None => self.answered.map_or(began, |answered| answered.max(began)),
+        };
+        let hangs = began.elapsed() > AT_ONCE;
+        self.silence = Some(Silence { since, tried: Instant::now(), error: error.clone(), hangs });
     }
 }
 
@@ -93,12 +113,10 @@ impl Pool {
         patience: Duration,
     ) -> Result<Vec<Result<Value, Error>>, Error> {
         let node = self.node(address);
-        let (idle, was_silent) = {
+        let (idle, hung) = {
             let mut state = node.lock();
-            if let Some(silent) = state.too_early() {
-                return Err(lost(address, format!("nothing came for {} s", silent.as_secs())));
-            }
-            (state.take_idle(), state.silent_since.is_some())
+            state.may_try()?;
+            (state.take_idle(), state.silence.as_ref().is_some_and(|silence| silence.hangs))
         };
         let began = Instant::now();
         let exchange = async {
@@ -106,7 +124,7 @@ impl Pool {
                 Some(connection) => connection,
                 None => self.access.connect(address, &self.access.login).await?,
             };
-            if was_silent {
+            if hung {
                 greet(&mut connection, address).await?;
             }
             let replies = exchange(&mut connection, batch).await;
@@ -122,21 +140,16 @@ impl Pool {
                 let now = Instant::now();
                 state.idle.push((connection, now));
                 state.answered = Some(now);
-                if state.silent_since.take().is_some() {
+                if state.silence.take().is_some() {
                     self.recoveries.fetch_add(1, Relaxed);
                 }
-                state.tried = None;
                 Ok(replies
                     .into_iter()
                     .map(|reply| reply.map_err(|why| told(address, &why)))
                     .collect())
             }
             Err(error) => {
-                // The others are as old as this one, and most likely as broken.
-                state.idle.clear();
-                let since = state.answered.map_or(began, |answered| answered.max(began));
-                state.silent_since.get_or_insert(since);
-                state.tried = Some(Instant::now());
+                state.fell_silent(began, &error);
                 Err(error)
             }
         }
@@ -157,7 +170,9 @@ impl Pool {
 
     /// For how long nobody got an answer of this node.
     pub fn outage(&self, address: &Address) -> Duration {
-        self.node(address).lock().silent_since.map_or(Duration::ZERO, |since| since.elapsed())
+        let node = self.node(address);
+        let state = node.lock();
+        state.silence.as_ref().map_or(Duration::ZERO, |silence| silence.since.elapsed())
     }
 
     /// Forgets the connections and outages of nodes that are not among these.
@@ -201,7 +216,7 @@ impl Access {
     }
 }
 
-/// A node that was silent is asked for a sign of life before it gets something that may take long. An error is one.
+/// A node that hung is asked for a sign of life before it gets something that may take long. An error is one.
 async fn greet(connection: &mut MultiplexedConnection, address: &Address) -> Result<(), Error> {
     let (ping, time) = (redis::cmd("PING"), CONNECT_TIME);
     match tokio::time::timeout(time, connection.send_packed_command(&ping)).await {

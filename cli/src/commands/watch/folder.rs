@@ -93,13 +93,13 @@ pub async fn watch(
                 print(&json_line(&outcome))?;
             }
             _ = tick.tick() => {
-                let paths = recent.to_look_after(recognizer.connection()).await;
+                let paths = recent.maybe_lost(recognizer.connection()).await;
                 tokio::spawn(restore(recognizer.clone(), paths));
             }
         }
     }
     if is_bounded && !stop.is_requested() {
-        let paths = recent.to_look_after(recognizer.connection()).await;
+        let paths = recent.maybe_lost(recognizer.connection()).await;
         restore(recognizer, paths).await;
     }
     tell(&format!("{done} recognised, {failed} failed"));

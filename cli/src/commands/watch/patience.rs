@@ -65,10 +65,14 @@ impl Patient {
         loop {
             match gallery.identify(result, &gallery::Wishes::default()).await {
                 Ok(people) => return Ok(people),
-                // No embedding in the result: that is the frame's model.
-                Err(error @ Error::Usage(_)) => return Err(Unanswered::Refused(error)),
-                // A gallery that is not there, or not yet, is no fault of the picture either.
-                Err(error) => self.pause(&error).await.map_err(|_| Unanswered::Stopped)?,
+                // A gallery that is not there, or not yet, is no fault of the picture.
+                Err(error)
+                    if is_passing(&error, &Wishes::default())
+                        || ["NOGALLERY", "STALE", "WRONGTYPE"].contains(&error.word()) =>
+                {
+                    self.pause(&error).await.map_err(|_| Unanswered::Stopped)?;
+                }
+                Err(error) => return Err(Unanswered::Refused(error)),
             }
         }
     }

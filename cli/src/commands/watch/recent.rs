@@ -27,8 +27,8 @@ impl Recent {
         }
     }
 
-    /// All of them if there was an upset since the last time, else none.
-    pub async fn to_look_after(&mut self, connection: &Connection) -> Vec<PathBuf> {
+    /// All of them if there was an upset since the last time, else nothing.
+    pub async fn maybe_lost(&mut self, connection: &Connection) -> Vec<PathBuf> {
         while self.told.front().is_some_and(|(told, _)| told.elapsed() > KEPT) {
             self.told.pop_front();
         }
