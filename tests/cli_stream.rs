@@ -207,6 +207,10 @@ fn frames_wait_for_a_gallery_that_is_away() {
     wait_until("the frame is acknowledged", || pending(&mut client) == 0);
     let told = &found(&mut client)[&id];
     assert!(told.len() == 1 && told[0]["people"].contains("\"obama\""), "{told:?}");
+    // What the frame itself asks for is its own fault.
+    let id = add(&mut client, &[("image", &photo), ("model", b"embed")]);
+    wait_until("it is told", || found(&mut client).contains_key(&id));
+    assert!(found(&mut client)[&id][0]["error"].contains("dimensions"));
 }
 
 #[test]

@@ -77,6 +77,7 @@ pub async fn watch(
 
     let (mut failed, mut done) = (0u64, 0u64);
     let mut recent = Recent::new(recognizer.connection());
+    let mut restoring = tokio::spawn(async {});
     let mut tick = tokio::time::interval(LOOK_AFTER);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -92,9 +93,9 @@ pub async fn watch(
                 }
                 print(&json_line(&outcome))?;
             }
-            _ = tick.tick() => {
+            _ = tick.tick() => if restoring.is_finished() {
                 let paths = recent.maybe_lost(recognizer.connection()).await;
-                tokio::spawn(restore(recognizer.clone(), paths));
+                restoring = tokio::spawn(restore(recognizer.clone(), paths));
             }
         }
     }
