@@ -26,9 +26,9 @@ test: models onnxruntime photos clients ## Proves every promise on real servers 
 	cargo build --workspace --all-targets $(FEATURES)
 	cargo test --workspace --all-targets $(FEATURES)
 
-test-servers: models onnxruntime photos ## Runs the suite on Redis 7.0 and 8.0, Valkey 8.1 and 9.1 (NAME=… only one)
+test-servers: models onnxruntime photos ## Runs the suite on Redis 7.0 and 8.0, Valkey 8.1 and 9.1 (SERVER=… only one)
 	cargo build --workspace --all-targets $(FEATURES)
-	@tools/test-servers $(NAME)
+	@tools/test-servers $(SERVER)
 
 lint: prepare ## Checks form and rules of the code
 	cargo fmt --all --check
