@@ -167,9 +167,8 @@ impl Drop for OpenKey {
 /// Sends a sample as the command that enrols it: to replicas and the append-only file, or into a
 /// file that is rewritten. Both functions of the server take a format and what it says.
 macro_rules! send_enrolment {
-    ($send:expr, $to:expr, $key:expr, $binding:expr, $sample:expr) => {{
-        let Binding { model, space, .. } = $binding;
-        let (space, sample): (String, &Sample) = (space.to_string(), $sample);
+    ($send:expr, $to:expr, $key:expr, $model:expr, $space:expr, $sample:expr) => {{
+        let (model, space, sample): (&str, &str, &Sample) = ($model, $space, $sample);
         // SAFETY: what the caller says of the first three; the format says what follows: a string,
         // then buffers with their lengths, C strings and a number.
         unsafe {
@@ -199,7 +198,14 @@ macro_rules! send_enrolment {
 pub fn replicate(ctx: &Context, key: &RedisString, binding: &Binding, sample: &Sample) {
     let replicate = api!(RedisModule_Replicate);
     // On the main thread, in a command.
-    send_enrolment!(replicate, ctx.ctx, key.inner, binding, sample);
+    send_enrolment!(
+        replicate,
+        ctx.ctx,
+        key.inner,
+        &binding.model,
+        &binding.space.to_string(),
+        sample
+    );
 }
 
 unsafe extern "C" fn rdb_save(rdb: *mut raw::RedisModuleIO, value: *mut c_void) {
@@ -257,7 +263,7 @@ unsafe extern "C" fn aof_rewrite(
             )
         };
         gallery.each_sample(|sample| {
-            send_enrolment!(emit, aof, key, gallery.binding(), &sample);
+            send_enrolment!(emit, aof, key, model, &space, &sample);
         });
     });
 }
