@@ -91,7 +91,6 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     let recognizer = Arc::new(Patient::new(recognizer, stop.clone()));
     match (arguments.folder, arguments.frames.names()) {
         (_, Some(names)) => {
-            names.check()?;
             stream::consume(recognizer, names, &arguments.frames, workers, stop).await
         }
         (Some(folder), None) => {

@@ -75,10 +75,16 @@ pub struct Names {
 }
 
 impl Names {
-    /// What is written must not come back as a frame.
-    pub fn check(&self) -> Result<(), Error> {
+    /// What is written must not come back as a frame, and must fail over together with its acknowledgement.
+    fn check(&self, is_cluster: bool) -> Result<(), Error> {
         if self.results == self.stream {
             return Err(Error::usage("--results must be another stream than --stream"));
+        }
+        if is_cluster && slot_of(self.stream.as_bytes()) != slot_of(self.results.as_bytes()) {
+            return Err(Error::usage(
+                "in a cluster --stream and --results must lie in one slot, as {door}:frames and {door}:found: else a \
+                 failover could lose a result whose frame is acknowledged",
+            ));
         }
         Ok(())
     }
@@ -122,14 +128,7 @@ pub async fn consume(
     workers: usize,
     stop: Stop,
 ) -> Result<ExitCode, Error> {
-    let connection = recognizer.connection();
-    let slot = |key: &str| slot_of(key.as_bytes());
-    if connection.is_cluster() && slot(&names.stream) != slot(&names.results) {
-        return Err(Error::usage(
-            "in a cluster --stream and --results must lie in one slot, as {door}:frames and {door}:found: else a failover \
-             could lose a result whose frame is acknowledged",
-        ));
-    }
+    names.check(recognizer.connection().is_cluster())?;
     let batch = options.batch.map_or(2 * workers, usize::from);
     let mut consumer = Consumer {
         recognizer: recognizer.clone(),
