@@ -5,8 +5,7 @@ One thread each, the same vectors, contenders take turns. Needs a venv with nump
     python3 -m venv target/gallery-venv && target/gallery-venv/bin/pip install numpy==2.4.6 hnswlib==0.8.0 faiss-cpu==1.15.1
     cargo build --release --example gallery_search
     target/gallery-venv/bin/python benches/gallery.py target/release/examples/gallery_search
-Rows are random unit vectors, as many subjects as rows; a query is a row with noise, their cosine 0.6 in the mean, as
-of two photos of one person. Each search is done twice and the second one counts: what others did meanwhile has emptied
+Each row is a subject (`gallery_vectors.py`). Each search is done twice and the second one counts: what others did meanwhile has emptied
 the caches, and differently for a process that was waiting. Recall is against the ten best of an exact search in 64-bit floats."""
 import argparse
 import json
@@ -27,7 +26,8 @@ import faiss  # noqa: E402
 import hnswlib  # noqa: E402
 import numpy  # noqa: E402
 
-DIMENSIONS, WANTED, QUERIES, COSINE = 128, 10, 64, 0.6
+from gallery_vectors import DIMENSIONS, QUERIES, WANTED, truth, vectors  # noqa: E402
+
 GROUPS = (1, 8)
 RESULTS = Path(__file__).parent / "results"
 
@@ -112,25 +112,8 @@ def others(matrix, queries, graphs):
         yield Other(f"hnswlib ef={breadth}", queries, in_hnswlib, built)
 
 
-def vectors(rows, random):
-    matrix = random.standard_normal((rows + QUERIES, DIMENSIONS), numpy.float32)
-    matrix /= numpy.linalg.norm(matrix, axis=1, keepdims=True)
-    known = random.choice(rows, QUERIES, replace=False)
-    matrix[rows:] = COSINE * matrix[known] + (1 - COSINE**2) ** 0.5 * matrix[rows:]
-    matrix[rows:] /= numpy.linalg.norm(matrix[rows:], axis=1, keepdims=True)
-    return matrix[:rows], matrix[rows:]
-
-
-def truth(matrix, queries):
-    best = []
-    for query in queries.astype(numpy.float64):
-        products = numpy.concatenate([part @ query for part in numpy.array_split(matrix, max(1, len(matrix) // 50_000))])
-        best.append(numpy.argsort(-products, kind="stable")[:WANTED])
-    return best
-
-
 def measure(program, rows, rounds, graphs, say):
-    matrix, queries = vectors(rows, numpy.random.default_rng(rows))
+    matrix, queries = vectors(rows)
     best = truth(matrix, queries)
     with tempfile.NamedTemporaryFile(dir=os.environ.get("TMPDIR")) as file:
         matrix.tofile(file)
@@ -151,7 +134,7 @@ def measure(program, rows, rounds, graphs, say):
                 microseconds, found = one.search(first, group)
                 times[one.name, group].append(microseconds / group)
                 hits[one.name] += [(found[at][0] == best[first + at][0],
-                                    len(set(found[at]) & set(best[first + at].tolist())) / WANTED) for at in range(group)]
+                                    len(set(found[at]) & set(best[first + at])) / WANTED) for at in range(group)]
         sums.append(ours.sum())
     bandwidth = matrix.nbytes / median(sums) / 1e3
     result["bandwidth_gb_s"] = round(bandwidth, 2)

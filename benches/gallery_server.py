@@ -16,46 +16,31 @@ import argparse
 import json
 import multiprocessing
 import os
-import sys
 import threading
 import time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 
 from bench import ROOT, enter_venv
 
+enter_venv()
+import numpy  # noqa: E402
+from hiredis import Reader  # noqa: E402
+
+from gallery_vectors import DIMENSIONS, QUERIES, WANTED, truth, vectors  # noqa: E402
+from servers import Client, Server, command  # noqa: E402
+
 MODULE = ROOT / "target/release/libredis_image.so"
 RESULTS = Path(__file__).parent / "results"
-DIMENSIONS, WANTED, QUERIES, COSINE = 128, 10, 64, 0.6
 # Redis searches them on its main thread or off it (the default); the reply is the same.
 SETS = {"vector set": ["NOQUANT"], "vector set, 8 bits": []}
 SEARCHES = {"": [], " EF 512": ["EF", 512], " TRUTH": ["TRUTH"]}
 PIPELINE, MOST_AT_ONCE = 1000, 100_000
 
 
-def vectors(rows):
-    import numpy
-    random = numpy.random.default_rng(rows)
-    matrix = random.standard_normal((rows + QUERIES, DIMENSIONS), numpy.float32)
-    matrix /= numpy.linalg.norm(matrix, axis=1, keepdims=True)
-    known = random.choice(rows, QUERIES, replace=False)
-    matrix[rows:] = COSINE * matrix[known] + (1 - COSINE**2) ** 0.5 * matrix[rows:]
-    matrix[rows:] /= numpy.linalg.norm(matrix[rows:], axis=1, keepdims=True)
-    return matrix[:rows], matrix[rows:]
-
-
-def truth(matrix, queries):
-    import numpy
-    best = []
-    for query in queries.astype(numpy.float64):
-        products = numpy.concatenate([part @ query for part in numpy.array_split(matrix, len(matrix) // 50_000 + 1)])
-        best.append([str(row) for row in numpy.argsort(-products, kind="stable")[:WANTED]])
-    return best
-
-
 def pipelined(client, commands):
     """Sends all at once, in portions, while the replies are read; gives seconds."""
-    from hiredis import Reader
     reader, missing = Reader(), len(commands)
     portions = [b"".join(commands[first:first + PIPELINE]) for first in range(0, len(commands), PIPELINE)]
     started = time.perf_counter()
@@ -73,13 +58,11 @@ def pipelined(client, commands):
 
 
 def enrolments(matrix, first=0):
-    from servers import command
     return [command("IMAGE.ENROLL", "gallery", row, "VECTOR", vector.tobytes(), "MODEL", "faces", "SPACE", "00000000")
             for row, vector in enumerate(matrix[first:first + MOST_AT_ONCE], first)]
 
 
 def additions(name, matrix):
-    from servers import command
     return [command("VADD", name, "FP32", vector.tobytes(), row, *SETS[name]) for row, vector in enumerate(matrix)]
 
 
@@ -102,7 +85,7 @@ def memory(client, *key):
 
 def compare(client, rows, rounds, say):
     matrix, queries = vectors(rows)
-    best = truth(matrix, queries)
+    best = [list(map(str, rows_of_query)) for rows_of_query in truth(matrix, queries)]
     seconds = {"gallery": pipelined(client, enrolments(matrix))}
     if has_vector_sets(client):
         for name in SETS:
@@ -138,7 +121,6 @@ def compare(client, rows, rounds, say):
 
 
 def pinged(port, seconds):
-    from servers import Client, command
     client, ping, taken = Client(port), command("PING"), []
     end = time.perf_counter() + seconds
     while (started := time.perf_counter()) < end:
@@ -149,37 +131,32 @@ def pinged(port, seconds):
 
 
 def searching(port, stop):
-    from servers import Client
     client, (_, queries) = Client(port), vectors(QUERIES)
     while not stop.is_set():
         identify(client, queries[0])
 
 
 def multiplying(rows, stop):
-    import numpy
     matrix, query = numpy.ones((rows, DIMENSIONS), numpy.float32), numpy.ones(DIMENSIONS, numpy.float32)
     while not stop.is_set():
         matrix @ query
 
 
+@contextmanager
 def beside(task, *arguments):
     """A process that does `task` until the `with` block ends."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def running():
-        stop = multiprocessing.Event()
-        process = multiprocessing.Process(target=task, args=(*arguments, stop))
-        process.start()
-        time.sleep(1.5 if task is multiplying else 0.5)
+    stop = multiprocessing.Event()
+    process = multiprocessing.Process(target=task, args=(*arguments, stop))
+    process.start()
+    time.sleep(1.5 if task is multiplying else 0.5)
+    try:
         yield
+    finally:
         stop.set()
         process.join()
-    return running()
 
 
 def pings(server, rows, rounds, say):
-    from contextlib import nullcontext
     client, (matrix, _) = server.client, vectors(rows)
     seconds = sum(pipelined(client, enrolments(matrix, first)) for first in range(0, rows, MOST_AT_ONCE))
     del matrix
@@ -209,8 +186,6 @@ def main():
     parser.add_argument("--pings", type=int, default=1_000_000)
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    enter_venv()
-    from servers import Server
     lines = []
 
     def say(line):
