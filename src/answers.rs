@@ -13,7 +13,7 @@ use crate::metrics::METRICS;
 use crate::models::ServedModel;
 use crate::recognition::trim_lists;
 use crate::reply::{Meta, Reply};
-use crate::server::blocked::{Client, ClientId, Waiting};
+use crate::server::blocked::{CannotWait, Client, ClientId, Waiting};
 
 /// What a request ended with, and where a result comes from: `stored`, `computed` or `joined`.
 pub type Outcome = Result<(Arc<str>, &'static str), Error>;
@@ -81,12 +81,9 @@ pub fn stored_reply(
     shaped(text, shape, &origin)
 }
 
-/// Where blocking is not allowed.
-pub fn no_waiting() -> Error {
-    Error::new(
-        Word::NoWaiting,
-        "there is no stored result, and inside MULTI or a script no client can wait for one; use NOWAIT",
-    )
+/// For a client that cannot wait for its result.
+pub fn no_result(refused: CannotWait) -> Error {
+    refused.error("there is no stored result (NOWAIT asks for one without waiting)")
 }
 
 /// Takes a client whose time is over from what it waits for, and says how that goes on.

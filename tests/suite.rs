@@ -49,5 +49,6 @@ mod settings;
 mod soak;
 mod spread;
 mod storage;
+mod subscribed;
 mod tasks;
 mod versions;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use redis_module::{Context, ContextFlags, RedisError, RedisResult, RedisString};
+use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use super::options::{Name, Options};
-use crate::answers::{self, Waits};
+use crate::answers::Waits;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::in_flight::{self, Place, Shape, Waiter};
@@ -63,13 +63,15 @@ fn wait(
     let Some(id) = under_way else {
         return settle::known(ctx, &place, model, digest).map(Some);
     };
-    if ctx.get_flags().contains(ContextFlags::DENY_BLOCKING) {
-        return match look_up(ctx, key, model, digest)? {
-            Reply::Nil => Err(answers::no_waiting()),
-            stored => Ok(Some(stored)),
-        };
-    }
-    let client = blocked::block::<Waits>(ctx, timeout_ms);
+    let client = match blocked::block::<Waits>(ctx, timeout_ms) {
+        Ok(client) => client,
+        Err(refused) => {
+            return match look_up(ctx, key, model, digest)? {
+                Reply::Nil => Err(refused.error("the result is not there yet")),
+                stored => Ok(Some(stored)),
+            };
+        }
+    };
     let since = Instant::now();
     let waiter = Waiter { client, shape: Shape::default(), digest, timeout_ms, since };
     in_flight::with(|in_flight| in_flight.attach_watcher(id, waiter));

@@ -1,12 +1,13 @@
 //! `IMAGE.MODELS`: what this node can recognise, and what it cannot and why; and `RELOAD`, which has it
 //! look again.
 
-use redis_module::{Context, ContextFlags, RedisError, RedisResult, RedisString};
+use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use crate::error::{Error, Word, quoted};
 use crate::recognition::State;
 use crate::reply::{Model, Reply};
-use crate::server::{blocked, request};
+use crate::server::blocked::{self, CannotWait};
+use crate::server::request;
 use crate::{models, reload};
 
 /// The longest that a client waits for a reload, which takes as long as the models are large.
@@ -42,12 +43,24 @@ pub fn reload_models(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult 
 }
 
 fn start_reload(ctx: &Context) -> Result<Option<Reply>, Error> {
-    reload::begin()?;
-    if ctx.get_flags().contains(ContextFlags::DENY_BLOCKING) {
-        return Ok(Some(Reply::Status("STARTED")));
+    let client = match blocked::block::<reload::Waits>(ctx, RELOAD_TIMEOUT_MS) {
+        Ok(client) => client,
+        Err(CannotWait::Nested) => {
+            reload::begin()?;
+            return Ok(Some(Reply::Status("STARTED")));
+        }
+        Err(refused) => return Err(refused.error("no reload was begun")),
+    };
+    match reload::begin() {
+        Ok(()) => {
+            reload::attach(client);
+            Ok(None)
+        }
+        Err(error) => {
+            client.abort();
+            Err(error)
+        }
     }
-    reload::attach(blocked::block::<reload::Waits>(ctx, RELOAD_TIMEOUT_MS));
-    Ok(None)
 }
 
 fn describe_all() -> Reply {

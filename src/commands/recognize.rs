@@ -15,8 +15,9 @@ use crate::in_flight::{self, Place, Request, RequestId, Shape, Target, Waiter};
 use crate::lookup::{check_named_digest, computed_key, look_up};
 use crate::models::{self, ServedModel};
 use crate::reply::Reply;
+use crate::server::blocked::{self, CannotWait, Client};
 use crate::server::payload::Payload;
-use crate::server::{blocked, request};
+use crate::server::request;
 use crate::{failures, queue, settings, settle};
 
 const OPTIONS: [Name; 8] = [
@@ -109,9 +110,13 @@ impl Call<'_> {
             return Err(self.key_needed());
         }
         let payload = self.payload.as_slice();
-        let may_block = !flags.contains(ContextFlags::DENY_BLOCKING);
-        if may_block && payload.len() > settings::hash_inline() {
-            return self.hash_elsewhere();
+        let mut refused = None;
+        if payload.len() > settings::hash_inline() && !flags.contains(ContextFlags::DENY_BLOCKING) {
+            match self.block() {
+                Ok(client) => return self.hash_elsewhere(client),
+                // Who cannot wait for the digest may yet be told a stored result.
+                Err(reason) => refused = Some(reason),
+            }
         }
         let digest = Digest::of(payload);
         let key = self.key_for(digest)?;
@@ -121,42 +126,68 @@ impl Call<'_> {
             return Ok(Some(self.hit(&place, digest, stored)));
         }
         self.model.check_loaded()?;
-        if !may_block && !self.options.nowait {
-            return Err(answers::no_waiting());
-        }
-        let request = self.request(Target::Named(Rc::new(place)));
-        let id = in_flight::with(|in_flight| in_flight.accept(request, payload.len()))?;
-        settle::enqueue(id, digest, Payload::hold(self.payload))?;
-        Ok(self.wait(id))
+        let client = refused.map_or_else(|| self.block(), Err).map_err(answers::no_result)?;
+        self.start(client, || {
+            let request = self.request(Target::Named(Rc::new(place)));
+            let id = in_flight::with(|in_flight| in_flight.accept(request, payload.len()))?;
+            settle::enqueue(id, digest, Payload::hold(self.payload))?;
+            Ok(id)
+        })
     }
 
     /// A payload too large to be hashed here: the look-up comes when its digest is known.
-    fn hash_elsewhere(&self) -> Result<Option<Reply>, Error> {
-        let target = match self.key {
-            Some(key) => Target::Named(Rc::new(self.place(key.as_slice()))),
-            None => Target::Computed {
-                db: request::selected_db(self.ctx),
-                user: Rc::new(request::current_user(self.ctx)?),
-            },
-        };
-        let request = self.request(target);
-        let bytes = self.payload.as_slice().len();
-        let id = in_flight::with(|in_flight| in_flight.accept(request, bytes))?;
-        queue::push_hash(id, Payload::hold(self.payload));
-        Ok(self.wait(id))
+    fn hash_elsewhere(&self, client: Option<Client>) -> Result<Option<Reply>, Error> {
+        self.start(client, || {
+            let target = match self.key {
+                Some(key) => Target::Named(Rc::new(self.place(key.as_slice()))),
+                None => Target::Computed {
+                    db: request::selected_db(self.ctx),
+                    user: Rc::new(request::current_user(self.ctx)?),
+                },
+            };
+            let request = self.request(target);
+            let bytes = self.payload.as_slice().len();
+            let id = in_flight::with(|in_flight| in_flight.accept(request, bytes))?;
+            queue::push_hash(id, Payload::hold(self.payload));
+            Ok(id)
+        })
     }
 
-    /// Lets the client wait, or not, as it wishes.
-    fn wait(&self, id: RequestId) -> Option<Reply> {
+    /// Blocks the client that is to wait; none with `NOWAIT`.
+    fn block(&self) -> Result<Option<Client>, CannotWait> {
         if self.options.nowait {
-            return Some(Reply::Status("ACCEPTED"));
+            return Ok(None);
         }
-        let timeout_ms = self.options.timeout.unwrap_or_else(settings::timeout);
-        let client = blocked::block::<Waits>(self.ctx, timeout_ms);
-        let waiter =
-            Waiter { client, shape: self.shape(), digest: None, timeout_ms, since: self.accepted };
-        in_flight::with(|in_flight| in_flight.attach_asker(id, waiter));
-        None
+        blocked::block::<Waits>(self.ctx, self.timeout_ms()).map(Some)
+    }
+
+    /// Has a request accepted, and its client wait for it. A blocked client comes first: whether the
+    /// server blocks it, only trying tells.
+    fn start(
+        &self,
+        client: Option<Client>,
+        accept: impl FnOnce() -> Result<RequestId, Error>,
+    ) -> Result<Option<Reply>, Error> {
+        match (accept(), client) {
+            (Ok(id), Some(client)) => {
+                let (shape, timeout_ms) = (self.shape(), self.timeout_ms());
+                let waiter =
+                    Waiter { client, shape, digest: None, timeout_ms, since: self.accepted };
+                in_flight::with(|in_flight| in_flight.attach_asker(id, waiter));
+                Ok(None)
+            }
+            (Ok(_), None) => Ok(Some(Reply::Status("ACCEPTED"))),
+            (Err(error), client) => {
+                if let Some(client) = client {
+                    client.abort();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn timeout_ms(&self) -> i64 {
+        self.options.timeout.unwrap_or_else(settings::timeout)
     }
 
     fn hit(&self, place: &Place, digest: Digest, stored: RedisString) -> Reply {

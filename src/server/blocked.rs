@@ -14,7 +14,7 @@ use std::mem::ManuallyDrop;
 use std::os::raw::{c_int, c_void};
 use std::ptr::null_mut;
 
-use redis_module::{Context, raw};
+use redis_module::{Context, ContextFlags, raw};
 
 use super::main_thread::{self, TimerId};
 use super::{guard, reply};
@@ -42,8 +42,35 @@ pub trait Waiting: 'static {
     fn disconnected(id: ClientId) -> Option<Client>;
 }
 
-/// Blocks the context's client. Only where blocking is allowed (`ContextFlags::DENY_BLOCKING`).
-pub fn block<W: Waiting>(ctx: &Context, timeout_ms: i64) -> Client {
+/// Why the context's client cannot wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CannotWait {
+    /// Inside MULTI or a script.
+    Nested,
+    /// The server lets this connection not wait: since 8.1 Valkey refuses RESP3 connections that have
+    /// subscriptions. Nothing tells so beforehand.
+    Connection,
+}
+
+impl CannotWait {
+    /// `NOWAITING`, with what cannot be had without waiting.
+    pub fn error(self, what: &str) -> Error {
+        let why = match self {
+            CannotWait::Nested => "inside MULTI or a script no client can wait",
+            CannotWait::Connection => {
+                "this server lets no connection with subscriptions wait: use one without"
+            }
+        };
+        Error::new(Word::NoWaiting, format!("{what}, and {why}"))
+    }
+}
+
+/// Blocks the context's client, if the server can.
+pub fn block<W: Waiting>(ctx: &Context, timeout_ms: i64) -> Result<Client, CannotWait> {
+    // There the server would reply an error of its own, and hand out a handle nevertheless.
+    if ctx.get_flags().contains(ContextFlags::DENY_BLOCKING) {
+        return Err(CannotWait::Nested);
+    }
     let block = api!(RedisModule_BlockClient);
     let set_disconnect = api!(RedisModule_SetDisconnectCallback);
     let start_clock = api!(RedisModule_BlockedClientMeasureTimeStart);
@@ -51,10 +78,13 @@ pub fn block<W: Waiting>(ctx: &Context, timeout_ms: i64) -> Client {
     // module, which is never unloaded.
     unsafe {
         let handle = block(ctx.ctx, Some(on_reply), Some(on_unblock::<W>), Some(on_free), 0);
+        if handle.is_null() {
+            return Err(CannotWait::Connection);
+        }
         set_disconnect(handle, Some(on_disconnect::<W>));
         start_clock(handle);
         let deadline = main_thread::start_timer(timeout_ms, on_deadline::<W>, handle.cast());
-        Client { handle, deadline: Some(deadline) }
+        Ok(Client { handle, deadline: Some(deadline) })
     }
 }
 
@@ -75,6 +105,15 @@ impl Client {
             end(this.handle);
             unblock(this.handle, reply.cast::<c_void>());
         }
+        this.stop_clock();
+    }
+
+    /// Lets the client go in the very command that blocked it, which replies by itself.
+    pub fn abort(self) {
+        let abort = api!(RedisModule_AbortBlock);
+        let this = ManuallyDrop::new(self);
+        // SAFETY: as in `unblock`; no callback but `on_free` will be called.
+        unsafe { abort(this.handle) };
         this.stop_clock();
     }
 

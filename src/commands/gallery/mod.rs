@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redis_module::{Context, ContextFlags, RedisString};
+use redis_module::{Context, RedisString};
 
 pub use bind::bind;
 pub use documentation::DOCUMENTATION;
@@ -27,7 +27,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Word, quoted};
 use crate::galleries::{self, Call};
 use crate::gallery::{Binding, Space, UnitVector};
-use crate::in_flight::{self, Request, Shape, Target, Waiter};
+use crate::in_flight::{self, Request, RequestId, Shape, Target, Waiter};
 use crate::models::ServedModel;
 use crate::recognition::embedding::{Embedded, GalleryRules};
 use crate::reply::Reply;
@@ -94,29 +94,59 @@ fn start_with_picture(
     timeout: Option<i64>,
 ) -> Result<Option<Reply>, Error> {
     check_payload(payload)?;
-    check_blocking(ctx)?;
+    let waiter = wait(ctx, timeout)?;
     let call = Rc::new(call);
-    let (bytes, len) = (payload.as_slice(), payload.as_slice().len());
-    let request = Request::new(Target::Gallery(call.clone()), model.clone(), false);
-    let id = if len > settings::hash_inline() {
-        let id = in_flight::with(|in_flight| in_flight.accept(request, len))?;
-        queue::push_hash(id, Payload::hold(payload));
-        id
+    let len = payload.as_slice().len();
+    let next = if len > settings::hash_inline() {
+        accept(&call, &model, len).map(|id| {
+            queue::push_hash(id, Payload::hold(payload));
+            Next::Request(id)
+        })
     } else {
-        let digest = Digest::of(bytes);
-        if let Some(found) = galleries::known(ctx, &call, &model, digest)? {
-            in_flight::with(|in_flight| in_flight.check_room(len))?;
-            galleries::begin(ctx, call, wait(ctx, timeout), len, found);
-            return Ok(None);
-        }
-        model.check_loaded()?;
-        let id = in_flight::with(|in_flight| in_flight.accept(request, len))?;
-        settle::enqueue(id, digest, Payload::hold(payload))?;
-        id
+        look_up_or_enqueue(ctx, &call, &model, payload)
     };
-    let waiter = wait(ctx, timeout);
-    in_flight::with(|in_flight| in_flight.attach_asker(id, waiter));
+    match next {
+        Ok(Next::Request(id)) => {
+            in_flight::with(|in_flight| in_flight.attach_asker(id, waiter));
+        }
+        Ok(Next::Known(found)) => galleries::begin(ctx, call, waiter, len, found),
+        Err(error) => {
+            waiter.client.abort();
+            return Err(error);
+        }
+    }
     Ok(None)
+}
+
+/// What a call with a picture waits for.
+enum Next {
+    /// Its embeddings.
+    Request(RequestId),
+    /// The search: the embeddings are known.
+    Known(Arc<[Embedded]>),
+}
+
+fn look_up_or_enqueue(
+    ctx: &Context,
+    call: &Rc<Call>,
+    model: &Arc<ServedModel>,
+    payload: &RedisString,
+) -> Result<Next, Error> {
+    let len = payload.as_slice().len();
+    let digest = Digest::of(payload.as_slice());
+    if let Some(found) = galleries::known(ctx, call, model, digest)? {
+        in_flight::with(|in_flight| in_flight.check_room(len))?;
+        return Ok(Next::Known(found));
+    }
+    model.check_loaded()?;
+    let id = accept(call, model, len)?;
+    settle::enqueue(id, digest, Payload::hold(payload))?;
+    Ok(Next::Request(id))
+}
+
+fn accept(call: &Rc<Call>, model: &Arc<ServedModel>, bytes: usize) -> Result<RequestId, Error> {
+    let request = Request::new(Target::Gallery(call.clone()), model.clone(), false);
+    in_flight::with(|in_flight| in_flight.accept(request, bytes))
 }
 
 /// Lets a client wait for the search of its vector.
@@ -132,25 +162,17 @@ fn start_with_vector(
         let found = vector.dimensions();
         return Err(crate::gallery::GalleryError::Dimensions { expected: wanted, found }.into());
     }
-    check_blocking(ctx)?;
     let bytes = size_of_val(vector.as_slice());
     in_flight::with(|in_flight| in_flight.check_room(bytes))?;
     let embedded = Embedded { face: None, values: vector.as_slice().to_vec() };
-    galleries::begin(ctx, Rc::new(call), wait(ctx, timeout), bytes, Arc::from([embedded]));
+    let waiter = wait(ctx, timeout)?;
+    galleries::begin(ctx, Rc::new(call), waiter, bytes, Arc::from([embedded]));
     Ok(None)
 }
 
-fn check_blocking(ctx: &Context) -> Result<(), Error> {
-    if ctx.get_flags().contains(ContextFlags::DENY_BLOCKING) {
-        let sentence =
-            "recognising and searching take time, and inside MULTI or a script no client can wait";
-        return Err(Error::new(Word::NoWaiting, sentence));
-    }
-    Ok(())
-}
-
-fn wait(ctx: &Context, timeout: Option<i64>) -> Waiter {
+fn wait(ctx: &Context, timeout: Option<i64>) -> Result<Waiter, Error> {
     let timeout_ms = timeout.unwrap_or_else(settings::timeout);
-    let client = blocked::block::<Waits>(ctx, timeout_ms);
-    Waiter { client, shape: Shape::default(), digest: None, timeout_ms, since: Instant::now() }
+    let client = blocked::block::<Waits>(ctx, timeout_ms)
+        .map_err(|refused| refused.error("recognising and searching take time"))?;
+    Ok(Waiter { client, shape: Shape::default(), digest: None, timeout_ms, since: Instant::now() })
 }
