@@ -133,7 +133,7 @@ def together(report, field, photos, effort):
         wait_until(lambda: client.info()["image_queue_length"] == "0", "an empty queue")
     told = int(client.info()["image_refused"]) - before
     fine = done + refused == 3 * CLIENTS and refused == told and done >= 3 * QUEUE
-    again = b"labels" in client.ask("IMAGE.RECOGNIZE", picture)
+    again = b"labels" in client.ask("IMAGE.RECOGNIZE_AUTO", picture)
     report.add(f"queue of {QUEUE}, 1 worker, 3 x {CLIENTS} misses at once: answered; QUEUEFULL; lost", f"{done}",
                f"{refused}", f"{3 * CLIENTS - done - refused}", "0 lost", "", "yes" if fine and again else "NO")
     client.ask("CONFIG", "SET", "image.queue-length", 1024)
@@ -143,7 +143,7 @@ def together(report, field, photos, effort):
 def all_send(clients, payloads):
     """The answers, errors among them, when each client sends its payload before anyone reads an answer."""
     for client, payload in zip(clients, payloads):
-        for piece in pieces(payload, "IMAGE.RECOGNIZE", payload):
+        for piece in pieces(payload, "IMAGE.RECOGNIZE_AUTO", payload):
             client.socket.sendall(piece)
     return [answer(client) for client in clients]
 

@@ -91,7 +91,7 @@ class ModuleClient:
 
     def sent(self, payload):
         """Sends the payload at once; the server hashes it."""
-        return decoded(self.redis.execute_command("IMAGE.RECOGNIZE", payload)), None
+        return decoded(self.redis.execute_command("IMAGE.RECOGNIZE_AUTO", payload)), None
 
     def asked(self, payload):
         """Asks with the digest first, and sends the payload on a miss."""

@@ -7,20 +7,20 @@ use redis_module::RedisString;
 
 use crate::digest::Digest;
 use crate::error::{Error, Word};
-use crate::galleries;
-use crate::in_flight::{self, Request, Shape, Waiter};
+use crate::in_flight::{self, Form, Left, Request, Shape, Wait, Waiter};
 use crate::metrics::METRICS;
 use crate::models::ServedModel;
 use crate::recognition::trim_lists;
 use crate::reply::{Meta, Reply};
 use crate::server::blocked::{CannotWait, Client, ClientId, Waiting};
+use crate::{galleries, waits};
 
 /// What a request ended with, and where a result comes from: `stored`, `computed` or `joined`.
 pub type Outcome = Result<(Arc<str>, &'static str), Error>;
 
 /// Replies to everybody who waits for a request, which is over with that.
 pub fn answer(request: Request, outcome: &Outcome) {
-    let Request { model, digest, accepted, asker, watchers, .. } = request;
+    let Request { model, digest, accepted, asker, observers, .. } = request;
     if let Some(Waiter { client, shape, .. }) = asker {
         client.unblock(match outcome {
             Ok((text, source)) => {
@@ -30,12 +30,10 @@ pub fn answer(request: Request, outcome: &Outcome) {
             Err(error) => Reply::Error(error.clone()),
         });
     }
-    for watcher in watchers {
-        watcher.client.unblock(match outcome {
-            Ok((text, _)) => Reply::Text(text.clone()),
-            Err(error) => Reply::Error(error.clone()),
-        });
-    }
+    waits::tell(&observers, || match outcome {
+        Ok((text, _)) => Reply::Text(text.clone()),
+        Err(error) => Reply::Error(error.clone()),
+    });
 }
 
 /// Where a result comes from, for `WITHMETA`.
@@ -86,41 +84,50 @@ pub fn no_result(refused: CannotWait) -> Error {
     refused.error("there is no stored result (NOWAIT asks for one without waiting)")
 }
 
-/// Takes a client whose time is over from what it waits for, and says how that goes on.
-fn late(id: ClientId) -> (Option<Waiter>, &'static str) {
-    let call = in_flight::with(|in_flight| in_flight.call_of(id));
-    if let Some(waiter) = in_flight::with(|in_flight| in_flight.timed_out(id)) {
-        return (Some(waiter), call.map_or("the job goes on, ask again", |call| call.late()));
-    }
-    match galleries::timed_out(id) {
-        Some((waiter, call)) => (Some(waiter), call.late()),
-        None => (None, ""),
-    }
-}
-
 /// The clients of requests under way, as the server sees them.
 pub struct Waits;
 
 impl Waiting for Waits {
     fn timed_out(id: ClientId) -> (Reply, Option<Client>) {
-        METRICS.timed_out.increment();
-        let (waiter, advice) = late(id);
-        let sentence = match &waiter {
-            Some(waiter) => format!(
-                "no result after {} ms, of {} that it may take; {advice}",
-                waiter.since.elapsed().as_millis(),
-                waiter.timeout_ms
-            ),
-            // Somebody unblocked it in the turn in which it was given its reply.
-            None => "no result in time; the job has ended just now, ask again".to_owned(),
-        };
-        let reply = Reply::Error(Error::new(Word::Timeout, sentence));
-        (reply, waiter.map(|waiter| waiter.client))
+        let call = in_flight::with(|in_flight| in_flight.call_of(id));
+        let left = in_flight::with(|in_flight| in_flight.timed_out(id));
+        match left {
+            Some(Left::Wait(wait)) if wait.form == Form::List || waits::has_ended(&wait.keys) => {
+                let Wait { client, form, keys, .. } = wait;
+                (waits::reply(form, keys), Some(client))
+            }
+            Some(Left::Wait(Wait { client, timeout_ms, since, .. })) => {
+                late(client, timeout_ms, since, "the job goes on, ask again")
+            }
+            Some(Left::Asker(Waiter { client, timeout_ms, since, .. })) => {
+                let advice = call.map_or("the job goes on, ask again", |call| call.late());
+                late(client, timeout_ms, since, advice)
+            }
+            None => match galleries::timed_out(id) {
+                Some((Waiter { client, timeout_ms, since, .. }, call)) => {
+                    late(client, timeout_ms, since, call.late())
+                }
+                // Somebody unblocked it in the turn in which it was given its reply.
+                None => {
+                    METRICS.timed_out.increment();
+                    let sentence = "no result in time; the job has ended just now, ask again";
+                    (Reply::Error(Error::new(Word::Timeout, sentence)), None)
+                }
+            },
+        }
     }
 
     fn disconnected(id: ClientId) -> Option<Client> {
-        let waiter = in_flight::with(|in_flight| in_flight.disconnected(id));
-        let waiter = waiter.or_else(|| galleries::disconnected(id));
-        waiter.map(|waiter| waiter.client)
+        let left = in_flight::with(|in_flight| in_flight.disconnected(id));
+        left.map(Left::client).or_else(|| galleries::disconnected(id).map(|waiter| waiter.client))
     }
+}
+
+fn late(client: Client, timeout_ms: i64, since: Instant, advice: &str) -> (Reply, Option<Client>) {
+    METRICS.timed_out.increment();
+    let sentence = format!(
+        "no result after {} ms, of {timeout_ms} that it may take; {advice}",
+        since.elapsed().as_millis()
+    );
+    (Reply::Error(Error::new(Word::Timeout, sentence)), Some(client))
 }

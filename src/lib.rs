@@ -24,46 +24,58 @@ mod server;
 mod settings;
 mod settle;
 mod stores;
+mod waits;
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use redis_module::configuration::ConfigurationFlags;
 use redis_module::{Context, RedisString, Status, redis_module};
 
-use commands::gallery::{bind, enroll, forget, gallery, identify, subjects, verify};
-use commands::{documentation, get::get, info, models::*, recognize::*};
+use commands::gallery::{
+    bind, enroll, forget, gallery, identify, identify_stored, subjects, verify,
+};
+use commands::{documentation, get::get, info, models::*, recognize::*, wait::wait};
 use recognition::engine::Engines;
+use server::api::Registered;
 use server::gallery_type::{self, GALLERY};
 use server::{events, log, main_thread, payload, thread};
 use settings::*;
+
+/// Registered first of all, after a look whether this server will do.
+static REGISTERED_GALLERY: Registered = Registered(&GALLERY);
 
 redis_module! {
     name: "image",
     version: 1,
     // Not Redis's: it ignores alignment, is slower, and would count the models as the server's data.
     allocator: (std::alloc::System, std::alloc::System),
-    data_types: [GALLERY],
+    data_types: [REGISTERED_GALLERY],
     init: start,
     // No `deinit`: the server never unloads a module that has a data type.
     commands: [
-        // IMAGE.RECOGNIZE [key] payload [MODEL name] [TOP n] [EX s | PX ms] [REFRESH] [TIMEOUT ms] [NOWAIT] [WITHMETA]
-        ["image.recognize", recognize, "write getkeys-api no-mandatory-keys", 1, 1, 1, ""],
+        // IMAGE.RECOGNIZE key payload [MODEL name] [TOP n] [EX s | PX ms] [REFRESH] [TIMEOUT ms] [NOWAIT] [WITHMETA]
+        ["image.recognize", recognize, "write blocking", 1, 1, 1, ""],
+        // IMAGE.RECOGNIZE_AUTO payload [the same options]: the key is image:<sha256 of the payload>
+        ["image.recognize_auto", recognize_auto, "write blocking", 0, 0, 0, ""],
         // IMAGE.RECOGNIZE_RO key payload [MODEL name] [TOP n] [TIMEOUT ms] [WITHMETA]
-        ["image.recognize_ro", recognize_ro, "readonly", 1, 1, 1, ""],
+        ["image.recognize_ro", recognize_ro, "readonly blocking", 1, 1, 1, ""],
         // IMAGE.GET key [MODEL name] [SHA256 digest] [WAIT ms]
-        ["image.get", get, "readonly", 1, 1, 1, ""],
+        ["image.get", get, "readonly blocking", 1, 1, 1, ""],
+        // IMAGE.WAIT key [key …] model timeout
+        ["image.wait", wait, "readonly blocking", 1, -3, 1, ""],
         // IMAGE.MODELS [RELOAD]
-        ["image.models", list, "allow-stale", 0, 0, 0, ""],
+        ["image.models", list, "allow-stale blocking", 0, 0, 0, ""],
         // IMAGE.RELOAD: the same as IMAGE.MODELS RELOAD, with a name for ACL rules
-        ["image.reload", reload_models, "admin allow-stale", 0, 0, 0, ""],
+        ["image.reload", reload_models, "admin allow-stale blocking", 0, 0, 0, ""],
         // IMAGE.ENROLL gallery subject payload [MODEL name] [LARGEST] [FORCE] [TIMEOUT ms]
         // IMAGE.ENROLL gallery subject VECTOR blob MODEL name [SPACE s] [SAMPLE id]
-        ["image.enroll", enroll, "write deny-oom", 1, 1, 1, ""],
-        // IMAGE.IDENTIFY gallery payload [IMAGE key] [TOP n] [THRESHOLD t] [TIMEOUT ms]
-        // IMAGE.IDENTIFY gallery VECTOR blob [TOP n] [THRESHOLD t] [TIMEOUT ms]
-        ["image.identify", identify, "readonly getkeys-api", 1, 1, 1, ""],
+        ["image.enroll", enroll, "write deny-oom blocking", 1, 1, 1, ""],
+        // IMAGE.IDENTIFY gallery payload|VECTOR blob [TOP n] [THRESHOLD t] [TIMEOUT ms]
+        ["image.identify", identify, "readonly blocking", 1, 1, 1, ""],
+        // IMAGE.IDENTIFY_STORED gallery key [TOP n] [THRESHOLD t] [TIMEOUT ms]
+        ["image.identify_stored", identify_stored, "readonly blocking", 1, 2, 1, ""],
         // IMAGE.VERIFY gallery subject payload|VECTOR blob [THRESHOLD t] [TIMEOUT ms]
-        ["image.verify", verify, "readonly", 1, 1, 1, ""],
+        ["image.verify", verify, "readonly blocking", 1, 1, 1, ""],
         // IMAGE.FORGET gallery subject [sample]
         ["image.forget", forget, "write", 1, 1, 1, ""],
         // IMAGE.SUBJECTS gallery [cursor] [COUNT n] [WITHVECTORS]
@@ -118,8 +130,6 @@ fn start(ctx: &Context, arguments: &[RedisString]) -> Status {
 }
 
 fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
-    server::check_api()
-        .map_err(|name| format!("it needs Redis 7.0 or later ({name} is missing)"))?;
     check_arguments(arguments)?;
     if MODEL.get().is_empty() {
         // The server has set not even the defaults, and says why in its log.

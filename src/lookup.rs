@@ -1,12 +1,17 @@
 //! The key of a request, and what it holds.
 
+use std::sync::Arc;
+
 use redis_module::{Context, RedisString};
 
 use crate::digest::Digest;
 use crate::error::{Error, Word};
+use crate::in_flight::Place;
 use crate::models::ServedModel;
+use crate::reply::Reply;
 use crate::server::request;
-use crate::{cache, settings};
+use crate::stores::{self, string};
+use crate::{cache, failures, settings};
 
 /// A key that names a digest holds results of that picture only, so that nobody plants one
 /// picture's result under another's name.
@@ -49,4 +54,28 @@ pub fn look_up(
         model.metrics.misses.increment();
     }
     Ok(stored)
+}
+
+/// What is known of a key for which nothing is under way: a result about to be stored, a late
+/// failure, the stored result, or nil.
+pub fn known(
+    ctx: &Context,
+    place: &Place,
+    model: &Arc<ServedModel>,
+    digest: Option<Digest>,
+) -> Result<Reply, Error> {
+    let put_off = stores::put_off_result(place, model, digest);
+    let failure = failures::find(place, model, digest);
+    match (put_off, failure) {
+        (Some((request, _)), Some((failed, error))) if failed > request => return Err(error),
+        (Some((_, result)), _) => return Ok(Reply::Text(result)),
+        (None, Some((_, error))) => return Err(error),
+        (None, None) => (),
+    }
+    request::select_db(ctx, place.db);
+    let stored = cache::look_up(ctx, &string(&place.key), model, digest)?;
+    Ok(stored.map_or(Reply::Nil, |stored| {
+        model.metrics.hit();
+        Reply::Stored(stored)
+    }))
 }

@@ -18,9 +18,18 @@ pub enum Reply {
     Meta(Box<Meta>),
     Models(Vec<Model>),
     Tree(Tree),
+    /// `IMAGE.WAIT`, in the order of its keys.
+    Keys(Vec<KeyState>),
     /// What became of each model.
     Reloaded(Vec<(String, Fate)>),
     Error(Error),
+}
+
+/// What is told of one key.
+pub enum KeyState {
+    Pending,
+    /// A result, an error, or nil: nothing is stored, and nothing under way.
+    Ended(Reply),
 }
 
 /// A reply of several parts: maps for RESP3, flat lists for RESP2.

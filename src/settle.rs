@@ -10,21 +10,19 @@ use std::time::{Duration, Instant};
 use redis_module::{Context, RedisString};
 
 use crate::answers::{Outcome, answer};
-use crate::cache;
 use crate::digest::Digest;
 use crate::error::{Error, Word};
 use crate::failures::{self, Failure};
 use crate::galleries::{self, seen};
-use crate::in_flight::{self, Place, Request, RequestId, Target, Waiter};
+use crate::in_flight::{self, Place, Request, RequestId, Target};
 use crate::lookup::{check_named_digest, computed_key, look_up};
 use crate::metrics::METRICS;
-use crate::models::ServedModel;
 use crate::queue::{self, Done, JobId, Recognized};
 use crate::reload;
-use crate::reply::Reply;
 use crate::server::payload::Payload;
 use crate::server::{guard, main_thread, request};
 use crate::stores::{self, STORES_A_TURN, Settlement, string};
+use crate::waits;
 
 /// How long the server's end waits for running inference and for a model that is being loaded.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
@@ -105,17 +103,18 @@ fn hashed(ctx: &Context, id: RequestId, payload: Payload, digest: Digest) {
         forget(id);
         return;
     }
-    let call = in_flight::with(|in_flight| {
+    let model_of_call = in_flight::with(|in_flight| {
         let request = in_flight.get(id)?;
-        Some((request.call()?.clone(), request.model.clone()))
+        request.call()?;
+        Some(request.model.clone())
     });
-    if let Some((call, model)) = call {
-        galleries::hashed(ctx, id, &call, &model, digest, payload);
+    if let Some(model) = model_of_call {
+        galleries::hashed(ctx, id, &model, digest, payload);
         return;
     }
-    let misled = in_flight::with(|in_flight| in_flight.learn_digest(id, digest));
+    in_flight::with(|in_flight| in_flight.learn_digest(id, digest));
+    waits::answer_soon();
     let found = look_up_hashed(ctx, id, digest);
-    redirect(ctx, id, misled);
     let ended = match found {
         Ok(Some(stored)) => Ok(String::from_utf8_lossy(stored.as_slice()).into()),
         Ok(None) => match in_flight::with(|in_flight| in_flight.enqueue(id, digest, payload)) {
@@ -163,53 +162,6 @@ fn look_up_hashed(
         model.check_loaded()?;
     }
     Ok(stored)
-}
-
-/// Clients that waited for a request which turned out to be for another picture than theirs: each
-/// waits for another one, or gets what there is.
-fn redirect(ctx: &Context, id: RequestId, misled: Vec<Waiter>) {
-    if misled.is_empty() {
-        return;
-    }
-    let found = in_flight::with(|in_flight| {
-        let request = in_flight.get(id)?;
-        Some((request.place()?.clone(), request.model.clone()))
-    });
-    let Some((place, model)) = found else { return };
-    for waiter in misled {
-        let next = in_flight::with(|in_flight| in_flight.newest_on(&place, &model, waiter.digest));
-        match next {
-            Some(next) => in_flight::with(|in_flight| in_flight.attach_watcher(next, waiter)),
-            None => {
-                let reply = known(ctx, &place, &model, waiter.digest).unwrap_or_else(Reply::Error);
-                waiter.client.unblock(reply);
-            }
-        }
-    }
-}
-
-/// What is known of a key for which nothing is under way: a result about to be stored, a late
-/// failure, the stored result, or nil.
-pub fn known(
-    ctx: &Context,
-    place: &Place,
-    model: &Arc<ServedModel>,
-    digest: Option<Digest>,
-) -> Result<Reply, Error> {
-    let put_off = stores::put_off_result(place, model, digest);
-    let failure = failures::find(place, model, digest);
-    match (put_off, failure) {
-        (Some((request, _)), Some((failed, error))) if failed > request => return Err(error),
-        (Some((_, result)), _) => return Ok(Reply::Text(result)),
-        (None, Some((_, error))) => return Err(error),
-        (None, None) => (),
-    }
-    request::select_db(ctx, place.db);
-    let stored = cache::look_up(ctx, &string(&place.key), model, digest)?;
-    Ok(stored.map_or(Reply::Nil, |stored| {
-        model.metrics.hit();
-        Reply::Stored(stored)
-    }))
 }
 
 fn finish_hit(

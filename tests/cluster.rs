@@ -15,11 +15,11 @@ fn every_node_takes_its_own_pictures() {
     // Without a key: refused everywhere, with the form to use.
     let red = photos::red();
     for node in &cluster.nodes {
-        let error = cmd("IMAGE.RECOGNIZE").arg(&red).error(&mut node.client());
+        let error = cmd("IMAGE.RECOGNIZE_AUTO").arg(&red).error(&mut node.client());
         assert!(error.starts_with("ERR ") && error.contains(&photos::key_of(&red)), "{error}");
         assert!(error.contains("IMAGE.RECOGNIZE image:"), "{error}");
         // Not even a payload that looks like a key with a hash tag sends a client away.
-        let error = cmd("IMAGE.RECOGNIZE").arg("{user}:1").error(&mut node.client());
+        let error = cmd("IMAGE.RECOGNIZE_AUTO").arg("{user}:1").error(&mut node.client());
         assert!(error.starts_with("ERR "), "{error}");
     }
 

@@ -28,10 +28,9 @@ fn the_picture_s_key_must_be_in_the_gallery_s_slot() {
     let cluster = Cluster::start(1, Server::with);
     let mut client = cluster.nodes[0].client();
     enrol("gallery:{a}", "alice", &vector(1)).value(&mut client);
-    let ask = |key: &str| identify_photo("gallery:{a}", b"x").arg(&["IMAGE", key]).take();
-    let error = ask("image:{b}").error(&mut client);
+    let error = identify_stored("gallery:{a}", "image:{b}").error(&mut client);
     assert!(error.starts_with("CROSSSLOT "), "{error}");
-    let error = ask("image:{a}").error(&mut client);
+    let error = identify_stored("gallery:{a}", "image:{a}").error(&mut client);
     assert!(error.starts_with("NOMODEL "), "{error}");
 }
 

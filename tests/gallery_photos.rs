@@ -195,22 +195,43 @@ fn a_picture_that_was_seen_costs_no_inference() {
     cmd("CONFIG").arg(&["SET", "image.identify-cache", "0"]).text(&mut client);
     assert_eq!(identify_photo("g", &shown).text(&mut client), first);
     assert_eq!(inferences(&server), computed + 2);
+}
 
-    // A stored result of the picture lends its faces; one of another picture does not.
-    let keys = [photos::key_of(&shown), "other picture".to_owned()];
-    recognize(&keys[0], &shown).arg(&["MODEL", "faces"]).text(&mut client);
-    recognize(&keys[1], &enrolled).arg(&["MODEL", "faces"]).text(&mut client);
+#[test]
+fn stored_faces_are_identified_without_a_payload() {
+    let server = server();
+    let mut client = server.client();
+    let (enrolled, shown) = (photos::photo("obama.jpg"), photos::photo("obama2.jpg"));
+    enrol_photo("g", "obama", &enrolled).value(&mut client);
+    let first = identify_photo("g", &shown).text(&mut client);
+
+    let ask = |client: &mut redis::Connection| identify_stored("g", "door:1").reply(client);
+    assert!(ask(&mut client).is_nil(), "there is no such key");
+    recognize("door:1", &shown).arg(&["MODEL", "barcodes"]).text(&mut client);
+    assert!(ask(&mut client).is_nil(), "no faces are stored there");
+    recognize("door:1", &shown).arg(&["MODEL", "faces"]).text(&mut client);
     let computed = inferences(&server);
-    let lent = identify_photo("g", &shown).arg(&["IMAGE", &keys[0]]).text(&mut client);
-    assert_eq!((lent.as_str(), inferences(&server)), (first.as_str(), computed));
-    let not_lent = identify_photo("g", &shown).arg(&["IMAGE", &keys[1]]).text(&mut client);
-    assert_eq!((not_lent.as_str(), inferences(&server)), (first.as_str(), computed + 1));
+    assert_eq!(ask(&mut client).text(), first);
+    let strict = identify_stored("g", "door:1").arg(&["TOP", "1", "THRESHOLD", "1"]).take();
+    assert_eq!(who(&strict, &mut client), None, "nobody is as like as that");
+    assert_eq!(inferences(&server), computed);
+    let vectors = "a gallery of vectors in a space that no model has";
+    enrol(vectors, "alice", &vector(1)).value(&mut client);
+    assert!(identify_stored(vectors, "door:1").reply(&mut client).is_nil(), "not comparable");
+
+    let error = identify_stored("nobody", "door:1").error(&mut client);
+    assert!(error.starts_with("NOGALLERY "), "{error}");
+    cmd("SET").arg("text").arg("x").text(&mut client);
+    for (gallery, key) in [("text", "door:1"), ("g", "text")] {
+        let error = identify_stored(gallery, key).error(&mut client);
+        assert!(error.starts_with("WRONGTYPE "), "{error}");
+    }
     // Anybody may write a hash: what no model gives is not believed.
-    let field = cmd("HKEYS").arg(&keys[0]).list(&mut client).into_iter().find(|f| f.contains('@'));
+    let field =
+        cmd("HKEYS").arg("door:1").list(&mut client).into_iter().find(|f| f.contains("faces@"));
     let forged = r#"{"task":"faces","faces":[{"score":1,"box":[0,0,1,1],"landmarks":[[1,2],[3,4],[5,6],[7,8],[9,1]],"embedding":"AAAA"}]}"#;
-    cmd("HSET").arg(&keys[0]).arg(field).arg(forged).number(&mut client);
-    assert_eq!(identify_photo("g", &shown).arg(&["IMAGE", &keys[0]]).text(&mut client), first);
-    assert_eq!(inferences(&server), computed + 2);
+    cmd("HSET").arg("door:1").arg(field).arg(forged).number(&mut client);
+    assert!(ask(&mut client).is_nil());
 }
 
 #[test]

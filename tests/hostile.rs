@@ -81,7 +81,7 @@ fn what_is_no_picture_is_refused() {
     ];
     for (payload, what) in cases {
         assert_bad(&mut client, payload, what);
-        let keyless = cmd("IMAGE.RECOGNIZE").arg(payload).error(&mut client);
+        let keyless = cmd("IMAGE.RECOGNIZE_AUTO").arg(payload).error(&mut client);
         assert!(keyless.starts_with("BADIMAGE "), "{what}: {keyless}");
         assert!(recognize_ro("bad", payload).error(&mut client).starts_with("BADIMAGE "), "{what}");
     }

@@ -125,7 +125,7 @@ fn without_its_default_model_the_module_loads_and_says_so() {
 
     let nowhere = Server::with().models(&folder.path().join("nowhere")).start();
     assert!(
-        cmd("IMAGE.RECOGNIZE")
+        cmd("IMAGE.RECOGNIZE_AUTO")
             .arg(photos::red())
             .error(&mut nowhere.client())
             .starts_with("NOMODEL ")

@@ -38,7 +38,7 @@ fn no_byte_of_a_payload_is_shown_or_kept() {
 
     let large = photos::slowed(&photos::padded(&marked(), 400_000), 50);
     recognize("k", &marked()).text(&mut client);
-    cmd("IMAGE.RECOGNIZE").arg(marked()).text(&mut client);
+    cmd("IMAGE.RECOGNIZE_AUTO").arg(marked()).text(&mut client);
     recognize("k", &large).text(&mut client);
     recognize("k", &large).text(&mut client);
     recognize_ro("k", &marked()).text(&mut client);
@@ -46,7 +46,7 @@ fn no_byte_of_a_payload_is_shown_or_kept() {
     get("n").arg(&["WAIT", "9000"]).text(&mut client);
     let errors = [
         recognize("k", MARKER.as_bytes()),
-        cmd("IMAGE.RECOGNIZE").arg(MARKER).take(),
+        cmd("IMAGE.RECOGNIZE_AUTO").arg(MARKER).take(),
         recognize("k", &marked()).arg("BOGUS").take(),
         recognize("k", &marked()).arg(&["TOP", "x"]).take(),
         recognize("k", &marked()).arg(&["MODEL", "nobody"]).take(),
@@ -61,8 +61,8 @@ fn no_byte_of_a_payload_is_shown_or_kept() {
         let mut other = server.client_of(user, "pw");
         for command in [
             recognize("k", &marked()),
-            cmd("IMAGE.RECOGNIZE").arg(marked()).take(),
-            cmd("IMAGE.RECOGNIZE").arg(&large).take(),
+            cmd("IMAGE.RECOGNIZE_AUTO").arg(marked()).take(),
+            cmd("IMAGE.RECOGNIZE_AUTO").arg(&large).take(),
         ] {
             let error = command.error(&mut other);
             assert!(error.starts_with("NOPERM ") && !error.contains(MARKER), "{error}");
@@ -98,8 +98,14 @@ fn no_byte_of_a_payload_is_shown_or_kept() {
 fn a_recogniser_may_recognise_under_his_keys_and_nothing_else() {
     let server = Server::start();
     let mut admin = server.client();
-    let commands =
-        ["-@all", "+image.recognize", "+image.recognize_ro", "+image.get", "+image.models"];
+    let commands = [
+        "-@all",
+        "+image.recognize",
+        "+image.recognize_auto",
+        "+image.recognize_ro",
+        "+image.get",
+        "+image.models",
+    ];
     let mut user = |name: &str, keys: &str| {
         cmd("ACL")
             .arg("SETUSER")
@@ -116,8 +122,8 @@ fn a_recogniser_may_recognise_under_his_keys_and_nothing_else() {
     let large = photos::padded(&red, 400_000);
     let key = photos::key_of(&red);
 
-    assert_eq!(cmd("IMAGE.RECOGNIZE").arg(&red).text(&mut recogniser), RED_RESULT);
-    assert_eq!(cmd("IMAGE.RECOGNIZE").arg(&large).text(&mut recogniser), RED_RESULT);
+    assert_eq!(cmd("IMAGE.RECOGNIZE_AUTO").arg(&red).text(&mut recogniser), RED_RESULT);
+    assert_eq!(cmd("IMAGE.RECOGNIZE_AUTO").arg(&large).text(&mut recogniser), RED_RESULT);
     assert_eq!(recognize(&key, &red).arg("REFRESH").text(&mut recogniser), RED_RESULT);
     assert_eq!(get(&key).text(&mut recogniser), RED_RESULT);
     cmd("IMAGE.MODELS").value(&mut recogniser);
@@ -136,7 +142,7 @@ fn a_recogniser_may_recognise_under_his_keys_and_nothing_else() {
     let before = cmd("DBSIZE").number(&mut server.client());
     for client in [&mut elsewhere, &mut reader] {
         for payload in [&photos::unique(&red), &red, &photos::unique(&large)] {
-            let error = cmd("IMAGE.RECOGNIZE").arg(payload).error(client);
+            let error = cmd("IMAGE.RECOGNIZE_AUTO").arg(payload).error(client);
             assert!(error.starts_with("NOPERM "), "{error}");
         }
     }
@@ -181,7 +187,7 @@ fn odd_bytes_in_any_argument_harm_nothing() {
         assert!(recognize(text, &failing).error(&mut client).starts_with("FAILED "));
     }
     cmd("CONFIG").arg("SET").arg("image.key-prefix").arg(b"\xff%n:").reply(&mut client);
-    assert_eq!(cmd("IMAGE.RECOGNIZE").arg(&red).text(&mut client), RED_RESULT);
+    assert_eq!(cmd("IMAGE.RECOGNIZE_AUTO").arg(&red).text(&mut client), RED_RESULT);
     server.info();
     assert!(server.is_alive());
 }

@@ -60,7 +60,7 @@ fn every_setting_has_its_default_and_takes_what_is_in_range() {
 
     // They do what they say, and are no mere numbers.
     let red = photos::red();
-    assert_eq!(cmd("IMAGE.RECOGNIZE").arg(&red).text(&mut client), RED_RESULT);
+    assert_eq!(cmd("IMAGE.RECOGNIZE_AUTO").arg(&red).text(&mut client), RED_RESULT);
     let key = format!("bilder:{}", photos::digest(&red));
     assert!(
         cmd("HKEYS").arg(&key).list(&mut client).iter().any(|field| field.starts_with("other@"))
@@ -103,7 +103,7 @@ fn settings_come_from_the_configuration_file_and_from_load_arguments() {
     for (name, value) in [("threads", "2"), ("timeout", "777"), ("key-prefix", "k:")] {
         assert_eq!(config_get(&mut client, name), value);
     }
-    cmd("IMAGE.RECOGNIZE").arg(photos::red()).text(&mut client);
+    cmd("IMAGE.RECOGNIZE_AUTO").arg(photos::red()).text(&mut client);
     assert_eq!(
         cmd("KEYS").arg("*").list(&mut client),
         [format!("k:{}", photos::digest(&photos::red()))]

@@ -163,7 +163,7 @@ impl Player<'_> {
 
     fn miss(&mut self) {
         let (payload, result) = self.new_picture(10);
-        assert_eq!(cmd("IMAGE.RECOGNIZE").arg(&payload).text(&mut self.client), result);
+        assert_eq!(cmd("IMAGE.RECOGNIZE_AUTO").arg(&payload).text(&mut self.client), result);
         assert_eq!(get(photos::key_of(&payload)).text(&mut self.client), result);
     }
 

@@ -1,5 +1,7 @@
 //! What `COMMAND DOCS`, `COMMAND GETKEYS` and ACL categories know of the commands.
 
+use std::ffi::CStr;
+
 use redis_module::Context;
 
 use super::gallery;
@@ -7,7 +9,6 @@ use crate::server::command_info::{Argument, ArgumentKind, Command, KeyUse, descr
 
 const KEY: Argument =
     Argument { name: c"key", kind: ArgumentKind::Key, token: None, optional: false };
-const OPTIONAL_KEY: Argument = Argument { optional: true, ..KEY };
 const PAYLOAD: Argument =
     Argument { name: c"payload", kind: ArgumentKind::String, token: None, optional: false };
 const MODEL: Argument =
@@ -46,42 +47,41 @@ const EXPIRATION: Argument = Argument {
     optional: true,
 };
 
-static COMMANDS: [Command; 5] = [
+const REFRESH: Argument = Argument {
+    name: c"refresh",
+    kind: ArgumentKind::Token,
+    token: Some(c"REFRESH"),
+    optional: true,
+};
+const NO_WAIT: Argument =
+    Argument { name: c"nowait", kind: ArgumentKind::Token, token: Some(c"NOWAIT"), optional: true };
+const HASHING_OR_INFERENCE: &CStr = c"O(N) with N the payload's length (hashing) if the result is stored, else the model's inference in the background";
+
+static COMMANDS: [Command; 7] = [
     Command {
         name: c"image.recognize",
         summary: c"Returns what is in an image: the stored result, or else a computed one, which it stores.",
-        complexity: c"O(N) with N the payload's length (hashing) if the result is stored, else the model's inference in the background",
-        arity: -2,
-        key: KeyUse::ReadWrite { incomplete: true },
+        complexity: HASHING_OR_INFERENCE,
+        arity: -3,
+        key: KeyUse::ReadWrite,
         categories: c"write slow",
-        arguments: &[
-            OPTIONAL_KEY,
-            PAYLOAD,
-            MODEL,
-            TOP,
-            EXPIRATION,
-            Argument {
-                name: c"refresh",
-                kind: ArgumentKind::Token,
-                token: Some(c"REFRESH"),
-                optional: true,
-            },
-            TIMEOUT,
-            Argument {
-                name: c"nowait",
-                kind: ArgumentKind::Token,
-                token: Some(c"NOWAIT"),
-                optional: true,
-            },
-            WITH_META,
-        ],
+        arguments: &[KEY, PAYLOAD, MODEL, TOP, EXPIRATION, REFRESH, TIMEOUT, NO_WAIT, WITH_META],
+    },
+    Command {
+        name: c"image.recognize_auto",
+        summary: c"The same under the key image:<sha256 of the payload>, which the server computes; not in a cluster.",
+        complexity: HASHING_OR_INFERENCE,
+        arity: -2,
+        key: KeyUse::None,
+        categories: c"write slow",
+        arguments: &[PAYLOAD, MODEL, TOP, EXPIRATION, REFRESH, TIMEOUT, NO_WAIT, WITH_META],
     },
     Command {
         name: c"image.recognize_ro",
         summary: c"Returns what is in an image: the stored result, or else a computed one, which it does not store.",
-        complexity: c"O(N) with N the payload's length (hashing) if the result is stored, else the model's inference in the background",
+        complexity: HASHING_OR_INFERENCE,
         arity: -3,
-        key: KeyUse::ReadOnly { incomplete: false },
+        key: KeyUse::ReadOnly { last: 0 },
         categories: c"read slow",
         arguments: &[KEY, PAYLOAD, MODEL, TOP, TIMEOUT, WITH_META],
     },
@@ -90,7 +90,7 @@ static COMMANDS: [Command; 5] = [
         summary: c"Returns the stored result of an image, or nil. Never computes one.",
         complexity: c"O(1)",
         arity: -2,
-        key: KeyUse::ReadOnly { incomplete: false },
+        key: KeyUse::ReadOnly { last: 0 },
         categories: c"read",
         arguments: &[
             KEY,
@@ -106,6 +106,24 @@ static COMMANDS: [Command; 5] = [
                 kind: ArgumentKind::Integer,
                 token: Some(c"WAIT"),
                 optional: true,
+            },
+        ],
+    },
+    Command {
+        name: c"image.wait",
+        summary: c"Waits until something is known of at least one of the keys, then tells of each: result, error, pending or unknown.",
+        complexity: c"O(N) with N the number of keys",
+        arity: -4,
+        key: KeyUse::ReadOnly { last: -3 },
+        categories: c"read slow",
+        arguments: &[
+            Argument { kind: ArgumentKind::Keys, ..KEY },
+            Argument { name: c"model", kind: ArgumentKind::String, token: None, optional: false },
+            Argument {
+                name: c"timeout-milliseconds",
+                kind: ArgumentKind::Integer,
+                token: None,
+                optional: false,
             },
         ],
     },

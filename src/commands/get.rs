@@ -1,5 +1,6 @@
 //! `IMAGE.GET`: the stored result. Never computes, sends no payload.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,11 +10,11 @@ use super::options::{Name, Options};
 use crate::answers::Waits;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::in_flight::{self, Place, Shape, Waiter};
+use crate::in_flight::{self, Form, Place, Wait};
 use crate::models::{self, ServedModel};
 use crate::reply::Reply;
 use crate::server::{blocked, request};
-use crate::{cache, settle};
+use crate::{cache, waits};
 
 const OPTIONS: [Name; 3] = [Name::Model, Name::Sha256, Name::Wait];
 
@@ -53,27 +54,26 @@ fn wait(
     wanted: Option<Digest>,
     timeout_ms: i64,
 ) -> Result<Option<Reply>, Error> {
-    let place = Place { db: request::selected_db(ctx), key: key.as_slice().to_vec() };
+    let place = Rc::new(Place { db: request::selected_db(ctx), key: key.as_slice().to_vec() });
     let named = Digest::named_by(key.as_slice());
     if wanted.is_some() && named.is_some() && wanted != named {
         return look_up(ctx, key, model, wanted).map(Some);
     }
     let digest = wanted.or(named);
-    let under_way = in_flight::with(|in_flight| in_flight.newest_on(&place, model, digest));
-    let Some(id) = under_way else {
-        return settle::known(ctx, &place, model, digest).map(Some);
-    };
-    let client = match blocked::block::<Waits>(ctx, timeout_ms) {
-        Ok(client) => client,
-        Err(refused) => {
-            return match look_up(ctx, key, model, digest)? {
-                Reply::Nil => Err(refused.error("the result is not there yet")),
-                stored => Ok(Some(stored)),
-            };
+    let keys = vec![waits::look(ctx, place, model, digest)];
+    if waits::has_ended(&keys) {
+        return Ok(Some(waits::reply(Form::Single, keys)));
+    }
+    match blocked::block::<Waits>(ctx, timeout_ms) {
+        Ok(client) => {
+            let (model, since) = (model.clone(), Instant::now());
+            let wait = Wait { client, model, form: Form::Single, keys, timeout_ms, since };
+            in_flight::with(|in_flight| in_flight.wait_for(wait));
+            Ok(None)
         }
-    };
-    let since = Instant::now();
-    let waiter = Waiter { client, shape: Shape::default(), digest, timeout_ms, since };
-    in_flight::with(|in_flight| in_flight.attach_watcher(id, waiter));
-    Ok(None)
+        Err(refused) => match look_up(ctx, key, model, digest)? {
+            Reply::Nil => Err(refused.error("the result is not there yet")),
+            stored => Ok(Some(stored)),
+        },
+    }
 }

@@ -7,3 +7,4 @@ pub mod info;
 pub mod models;
 mod options;
 pub mod recognize;
+pub mod wait;

@@ -34,8 +34,6 @@ pub struct Options {
     pub force: bool,
     pub space: Option<Space>,
     pub sample: Option<SampleId>,
-    /// A key.
-    pub image: Option<Vec<u8>>,
     pub threshold: Option<f64>,
     pub count: Option<usize>,
     pub dimensions: Option<usize>,
@@ -59,7 +57,6 @@ pub enum Name {
     Force,
     Space,
     Sample,
-    Image,
     Threshold,
     Count,
     Dimensions,
@@ -84,7 +81,6 @@ impl Name {
             Name::Force => "FORCE",
             Name::Space => "SPACE",
             Name::Sample => "SAMPLE",
-            Name::Image => "IMAGE",
             Name::Threshold => "THRESHOLD",
             Name::Count => "COUNT",
             Name::Dimensions => "DIMENSIONS",
@@ -162,7 +158,6 @@ impl Options {
                 })?);
             }
             Name::Sample => self.sample = Some(sample_id(value()?)?),
-            Name::Image => self.image = Some(value()?.to_vec()),
             Name::Threshold => self.threshold = Some(similarity(name, value()?)?),
             Name::Count => self.count = Some(number(name, value()?, MAX_COUNT)? as usize),
             Name::Dimensions => {
@@ -191,6 +186,18 @@ fn number(name: Name, text: &[u8], max: i64) -> Result<i64, Error> {
         .ok_or_else(|| {
             let name = name.word();
             syntax(format!("{name} must be a number from 1 to {max}, not {}", quoted(text)))
+        })
+}
+
+/// A time that a client is ready to wait; 0 = not at all.
+pub fn milliseconds(text: &[u8]) -> Result<i64, Error> {
+    std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .filter(|number| (0..=MAX_WAIT).contains(number))
+        .ok_or_else(|| {
+            let text = quoted(text);
+            syntax(format!("the timeout must be milliseconds from 0 to {MAX_WAIT}, not {text}"))
         })
 }
 

@@ -1,4 +1,4 @@
-//! `IMAGE.RECOGNIZE` and `IMAGE.RECOGNIZE_RO`: the story of a request on the main thread, from the
+//! `IMAGE.RECOGNIZE`, `IMAGE.RECOGNIZE_AUTO` and `IMAGE.RECOGNIZE_RO`: the story of a request on the main thread, from the
 //! arguments to a stored result or a place in the queue. What follows is in [`crate::settle`].
 
 use std::rc::Rc;
@@ -32,33 +32,42 @@ const OPTIONS: [Name; 8] = [
 ];
 const READ_ONLY_OPTIONS: [Name; 4] = [Name::Model, Name::Top, Name::Timeout, Name::WithMeta];
 
-/// `IMAGE.RECOGNIZE [key] payload [option …]`
+/// `IMAGE.RECOGNIZE key payload [option …]`
 pub fn recognize(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
-    if ctx.is_keys_position_request() {
-        // With two arguments there is no key: the payload must never be taken for one.
-        if arguments.len() > 2 {
-            ctx.key_at_pos(1);
-        }
-        return Ok(redis_module::RedisValue::NoReply);
-    }
-    run(ctx, &arguments, true)
+    redact(ctx, &arguments, 2);
+    let [_, key, payload, options @ ..] = arguments.as_slice() else {
+        return Err(RedisError::WrongArity);
+    };
+    run(ctx, Some(key), payload, options, true)
+}
+
+/// `IMAGE.RECOGNIZE_AUTO payload [option …]`. A command of its own: with an optional key in front of
+/// the payload, clients and server would take a payload for a key (`docs/clients.md`).
+pub fn recognize_auto(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
+    redact(ctx, &arguments, 1);
+    let [_, payload, options @ ..] = arguments.as_slice() else {
+        return Err(RedisError::WrongArity);
+    };
+    run(ctx, None, payload, options, true)
 }
 
 /// `IMAGE.RECOGNIZE_RO key payload [option …]`
 pub fn recognize_ro(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
-    run(ctx, &arguments, false)
+    redact(ctx, &arguments, 2);
+    let [_, key, payload, options @ ..] = arguments.as_slice() else {
+        return Err(RedisError::WrongArity);
+    };
+    run(ctx, Some(key), payload, options, false)
 }
 
-fn run(ctx: &Context, arguments: &[RedisString], writes: bool) -> RedisResult {
-    redact(ctx, arguments);
-    let positional = match arguments.len() {
-        0 | 1 => return Err(RedisError::WrongArity),
-        2 if writes => (None, &arguments[1], &arguments[2..]),
-        2 => return Err(RedisError::WrongArity),
-        _ => (Some(&arguments[1]), &arguments[2], &arguments[3..]),
-    };
+fn run(
+    ctx: &Context,
+    key: Option<&RedisString>,
+    payload: &RedisString,
+    options: &[RedisString],
+    writes: bool,
+) -> RedisResult {
     request::answer(ctx, || {
-        let (key, payload, options) = positional;
         let known: &[Name] = if writes { &OPTIONS } else { &READ_ONLY_OPTIONS };
         let options = Options::parse(options, known)?;
         check_payload(payload)?;
@@ -68,9 +77,8 @@ fn run(ctx: &Context, arguments: &[RedisString], writes: bool) -> RedisResult {
 }
 
 /// The payload, and whatever else is too long to be an option: somebody may have mixed up the order.
-fn redact(ctx: &Context, arguments: &[RedisString]) {
+fn redact(ctx: &Context, arguments: &[RedisString], payload: usize) {
     const LONGEST_OPTION: usize = 128;
-    let payload = if arguments.len() == 2 { 1 } else { 2 };
     for (position, argument) in arguments.iter().enumerate().skip(1) {
         if position == payload || argument.as_slice().len() > LONGEST_OPTION {
             request::redact(ctx, position);
@@ -171,8 +179,7 @@ impl Call<'_> {
         match (accept(), client) {
             (Ok(id), Some(client)) => {
                 let (shape, timeout_ms) = (self.shape(), self.timeout_ms());
-                let waiter =
-                    Waiter { client, shape, digest: None, timeout_ms, since: self.accepted };
+                let waiter = Waiter { client, shape, timeout_ms, since: self.accepted };
                 in_flight::with(|in_flight| in_flight.attach_asker(id, waiter));
                 Ok(None)
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redis_module::{Context, RedisString};
 
 use super::held::Held;
-use super::{Call, Purpose, seen};
+use super::{Call, seen};
 use crate::cache;
 use crate::digest::Digest;
 use crate::error::{Error, Word, quoted};
@@ -94,32 +94,29 @@ pub fn still<T>(
     }
 }
 
-/// The embeddings of a picture, if they can be had without recognising it: from the stored result of
-/// the key that the call names, or from the last pictures that this node saw.
-pub fn known(
-    ctx: &Context,
-    call: &Call,
-    model: &ServedModel,
-    digest: Digest,
-) -> Result<Option<Arc<[Embedded]>>, Error> {
-    if let Purpose::Identify { image: Some(image), .. } = &call.purpose {
-        request::select_db(ctx, call.db);
-        let result = cache::look_up(ctx, &string(image), model, Some(digest))?;
-        let found = result.and_then(|result| {
-            stored::embeddings(
-                std::str::from_utf8(result.as_slice()).ok()?,
-                call.binding.dimensions,
-            )
-        });
-        if let Some(found) = found {
-            model.metrics.hit();
-            return Ok(Some(found.into()));
-        }
-    }
+/// The embeddings of a picture, if it is one of the last that this node saw.
+pub fn known(model: &ServedModel, digest: Digest) -> Option<Arc<[Embedded]>> {
     let found = seen::find(digest, &model.field);
     match found {
         Some(_) => model.metrics.hit(),
         None => model.metrics.misses.increment(),
     }
-    Ok(found)
+    found
+}
+
+/// The embeddings of the result that a key holds, if they are of this model as it is now.
+pub fn stored(
+    ctx: &Context,
+    key: &RedisString,
+    model: &ServedModel,
+    dimensions: usize,
+) -> Result<Option<Arc<[Embedded]>>, Error> {
+    let result = cache::look_up(ctx, key, model, None)?;
+    let found = result.and_then(|result| {
+        stored::embeddings(std::str::from_utf8(result.as_slice()).ok()?, dimensions)
+    });
+    if found.is_some() {
+        model.metrics.hit();
+    }
+    Ok(found.map(Arc::from))
 }

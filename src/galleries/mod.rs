@@ -33,7 +33,7 @@ use calls::Open;
 pub use calls::{CallId, disconnected, timed_out};
 pub use enrolment::enrolled;
 use held::Identity;
-pub use lookup::{check_binding, known, no_gallery, open, subject_unknown, wrong_type};
+pub use lookup::{check_binding, known, no_gallery, open, stored, subject_unknown, wrong_type};
 
 /// What a client asked of a gallery, its arguments understood.
 pub struct Call {
@@ -51,8 +51,6 @@ pub struct Call {
 pub enum Purpose {
     Identify {
         top: usize,
-        /// The key whose stored result may spare the recognition.
-        image: Option<Vec<u8>>,
     },
     Verify {
         subject: Vec<u8>,
@@ -94,14 +92,13 @@ pub fn begin(ctx: &Context, call: Rc<Call>, waiter: Waiter, bytes: usize, found:
 pub fn hashed(
     ctx: &Context,
     id: RequestId,
-    call: &Rc<Call>,
     model: &Arc<ServedModel>,
     digest: Digest,
     payload: Payload,
 ) {
-    let outcome = match known(ctx, call, model, digest) {
-        Ok(Some(found)) => Ok(found),
-        Ok(None) => {
+    let outcome = match known(model, digest) {
+        Some(found) => Ok(found),
+        None => {
             let queued = model
                 .check_loaded()
                 .and_then(|()| in_flight::with(|in_flight| in_flight.enqueue(id, digest, payload)));
@@ -110,7 +107,6 @@ pub fn hashed(
                 Err(error) => Err(error),
             }
         }
-        Err(error) => Err(error),
     };
     if let Some(request) = in_flight::with(|in_flight| in_flight.take(id)) {
         with_embeddings(ctx, request, outcome);

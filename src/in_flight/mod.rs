@@ -7,6 +7,7 @@
 //! requests grow: of two on one key the larger is the newer.
 
 mod request;
+mod waits;
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -27,6 +28,8 @@ use crate::server::payload::Payload;
 use crate::settings;
 use request::REQUEST_BYTES;
 pub use request::{Place, Request, RequestId, Shape, Target, Waiter};
+use waits::WaitId;
+pub use waits::{Awaited, Form, Left, Observer, State, Wait};
 
 struct Job {
     key: JobKey,
@@ -55,8 +58,20 @@ pub struct InFlight {
     jobs: HashMap<JobId, Job>,
     job_ids: HashMap<JobKey, JobId>,
     places: HashMap<Rc<Place>, History>,
-    clients: HashMap<ClientId, RequestId>,
+    waits: HashMap<WaitId, Wait>,
+    /// Waits that have something to tell.
+    awakened: Vec<WaitId>,
+    clients: HashMap<ClientId, Party>,
     bytes: usize,
+}
+
+/// What a client waits for.
+#[derive(Clone, Copy)]
+enum Party {
+    /// The request that it sent.
+    Request(RequestId),
+    /// Requests of others.
+    Wait(WaitId),
 }
 
 thread_local! {
@@ -139,32 +154,24 @@ impl InFlight {
         self.requests.get(&id)
     }
 
-    /// Notes the digest of a request, and takes out the clients that wait for another picture.
-    pub fn learn_digest(&mut self, id: RequestId, digest: Digest) -> Vec<Waiter> {
-        let Some(request) = self.requests.get_mut(&id) else { return Vec::new() };
+    /// Notes the digest of a request. Who waits for another picture is awakened, to look again.
+    pub fn learn_digest(&mut self, id: RequestId, digest: Digest) {
+        let Some(request) = self.requests.get_mut(&id) else { return };
         request.digest = Some(digest);
-        let misled = |waiter: &mut Waiter| waiter.digest.is_some_and(|wanted| wanted != digest);
-        let misled: Vec<Waiter> = request.watchers.extract_if(.., misled).collect();
-        for waiter in &misled {
-            self.clients.remove(&waiter.client.id());
+        let observers = std::mem::take(&mut request.observers);
+        let (misled, right): (Vec<_>, Vec<_>) =
+            observers.into_iter().partition(|observer| self.is_misled(observer, digest));
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.observers = right;
         }
-        misled
+        self.awaken(&misled, None);
     }
 
     /// Lets the request's own client wait for it.
     pub fn attach_asker(&mut self, id: RequestId, waiter: Waiter) {
-        self.clients.insert(waiter.client.id(), id);
+        self.clients.insert(waiter.client.id(), Party::Request(id));
         if let Some(request) = self.requests.get_mut(&id) {
             request.asker = Some(waiter);
-        }
-        self.publish();
-    }
-
-    /// Lets another client wait for it.
-    pub fn attach_watcher(&mut self, id: RequestId, waiter: Waiter) {
-        self.clients.insert(waiter.client.id(), id);
-        if let Some(request) = self.requests.get_mut(&id) {
-            request.watchers.push(waiter);
         }
         self.publish();
     }
@@ -263,7 +270,7 @@ impl InFlight {
         {
             history.requests.remove(&id);
         }
-        for waiter in request.asker.iter().chain(&request.watchers) {
+        if let Some(waiter) = &request.asker {
             self.clients.remove(&waiter.client.id());
         }
         self.publish();
@@ -339,39 +346,44 @@ impl InFlight {
 
     /// What a client that waits here asked of a gallery.
     pub fn call_of(&self, id: ClientId) -> Option<Rc<Call>> {
-        self.requests.get(self.clients.get(&id)?)?.call().cloned()
+        match self.clients.get(&id)? {
+            Party::Request(request) => self.requests.get(request)?.call().cloned(),
+            Party::Wait(_) => None,
+        }
     }
 
-    /// A client's time is over: gives it back. Its request goes on.
-    pub fn timed_out(&mut self, id: ClientId) -> Option<Waiter> {
-        let (request_id, waiter, was_asker) = self.remove_waiter(id)?;
-        if was_asker && let Some(request) = self.requests.get_mut(&request_id) {
-            // It may still be stored; what is not stored is for nobody.
-            request.wanted = request.writes;
+    /// A client's time is over: gives it back. What it waited for goes on.
+    pub fn timed_out(&mut self, id: ClientId) -> Option<Left> {
+        match self.clients.remove(&id)? {
+            Party::Wait(wait) => self.end_wait(wait).map(Left::Wait),
+            Party::Request(request_id) => {
+                let request = self.requests.get_mut(&request_id)?;
+                let waiter = request.asker.take()?;
+                // It may still be stored; what is not stored is for nobody.
+                request.wanted = request.writes;
+                self.let_go(request_id);
+                Some(Left::Asker(waiter))
+            }
         }
-        self.release_joined(request_id);
-        self.drop_if_abandoned(request_id);
-        self.publish();
-        Some(waiter)
     }
 
     /// A client has gone: gives it back. What nobody wants any more is dropped, if it has not begun.
-    pub fn disconnected(&mut self, id: ClientId) -> Option<Waiter> {
-        let (request_id, waiter, _) = self.remove_waiter(id)?;
-        self.release_joined(request_id);
-        self.drop_if_abandoned(request_id);
-        self.publish();
-        Some(waiter)
+    pub fn disconnected(&mut self, id: ClientId) -> Option<Left> {
+        match self.clients.remove(&id)? {
+            Party::Wait(wait) => self.abandon_wait(wait).map(Left::Wait),
+            Party::Request(request_id) => {
+                let waiter = self.requests.get_mut(&request_id)?.asker.take()?;
+                self.let_go(request_id);
+                Some(Left::Asker(waiter))
+            }
+        }
     }
 
-    fn remove_waiter(&mut self, id: ClientId) -> Option<(RequestId, Waiter, bool)> {
-        let request_id = self.clients.remove(&id)?;
-        let request = self.requests.get_mut(&request_id)?;
-        if request.asker.as_ref().is_some_and(|waiter| waiter.client.id() == id) {
-            return Some((request_id, request.asker.take()?, true));
-        }
-        let position = request.watchers.iter().position(|waiter| waiter.client.id() == id)?;
-        Some((request_id, request.watchers.swap_remove(position), false))
+    /// After a request has lost a client.
+    fn let_go(&mut self, id: RequestId) {
+        self.release_joined(id);
+        self.drop_if_abandoned(id);
+        self.publish();
     }
 
     /// A client that does not wait any more has given its payload back, unless the job reads it.

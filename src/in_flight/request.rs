@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use redis_module::RedisString;
 
+use super::Observer;
 use crate::digest::Digest;
 use crate::galleries::Call;
 use crate::models::ServedModel;
@@ -54,8 +55,8 @@ pub struct Request {
     pub accepted: Instant,
     /// The client that sent it.
     pub asker: Option<Waiter>,
-    /// Clients that wait for it by `IMAGE.GET … WAIT`.
-    pub watchers: Vec<Waiter>,
+    /// Others that wait for it.
+    pub observers: Vec<Observer>,
     pub(super) job: Option<JobId>,
     /// Bytes of payload that wait because of it.
     pub(super) payload_bytes: usize,
@@ -80,7 +81,7 @@ impl Request {
             joined: false,
             accepted: Instant::now(),
             asker: None,
-            watchers: Vec::new(),
+            observers: Vec::new(),
             job: None,
             payload_bytes: 0,
             own_bytes: 0,
@@ -107,16 +108,14 @@ impl Request {
     }
 
     pub(super) fn is_abandoned(&self) -> bool {
-        !self.wanted && self.asker.is_none() && self.watchers.is_empty()
+        !self.wanted && self.asker.is_none() && self.observers.is_empty()
     }
 }
 
-/// A client that waits for a request.
+/// A client that waits for the request that it sent.
 pub struct Waiter {
     pub client: Client,
     pub shape: Shape,
-    /// `IMAGE.GET … SHA256`: only this picture's result will do.
-    pub digest: Option<Digest>,
     pub timeout_ms: i64,
     pub since: Instant,
 }

@@ -18,21 +18,16 @@ pub struct Command {
     pub arguments: &'static [Argument],
 }
 
-/// What the command does with the key that is its first argument.
+/// What the command does with its keys, which begin with its first argument.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum KeyUse {
     None,
-    /// `incomplete`: there is a form of the command without a key.
-    ReadWrite {
-        incomplete: bool,
-    },
+    /// One key.
+    ReadWrite,
+    /// `last` is the place of the last key behind the first, or counted from the end of the arguments
+    /// if it is negative: -1 is the last argument.
     ReadOnly {
-        incomplete: bool,
-    },
-    /// There may be a second one behind this word, from that position on.
-    ReadOnlyAndBehind {
-        word: &'static CStr,
-        from: i32,
+        last: i32,
     },
 }
 
@@ -47,8 +42,8 @@ pub struct Argument {
 #[derive(Clone, Copy)]
 pub enum ArgumentKind {
     Key,
-    /// The second key of the command.
-    SecondKey,
+    /// One or more of them.
+    Keys,
     String,
     Integer,
     Double,
@@ -109,45 +104,28 @@ fn set_categories(handle: *mut raw::RedisModuleCommand, categories: &CStr) {
     unsafe { set(handle, categories.as_ptr()) };
 }
 
-/// The argument found, and no other.
-const ONE_KEY: raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 =
-    raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 { lastkey: 0, keystep: 1, limit: 0 };
-
-fn key_specs(key: KeyUse) -> [raw::RedisModuleCommandKeySpec; 3] {
+fn key_specs(key: KeyUse) -> [raw::RedisModuleCommandKeySpec; 2] {
     // SAFETY: a struct of numbers, pointers and unions of numbers; zeros mean the end of the list.
-    let mut specs: [raw::RedisModuleCommandKeySpec; 3] = unsafe { std::mem::zeroed() };
-    let (flags, incomplete) = match key {
+    let mut specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
+    let (flags, last) = match key {
         KeyUse::None => return specs,
-        KeyUse::ReadWrite { incomplete } => {
+        KeyUse::ReadWrite => {
             let access = raw::REDISMODULE_CMD_KEY_ACCESS | raw::REDISMODULE_CMD_KEY_UPDATE;
-            (raw::REDISMODULE_CMD_KEY_RW | access, incomplete)
+            (raw::REDISMODULE_CMD_KEY_RW | access, 0)
         }
-        KeyUse::ReadOnly { incomplete } => {
-            (raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS, incomplete)
-        }
-        KeyUse::ReadOnlyAndBehind { word, from } => {
-            let flags = raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS;
-            specs[1].flags = u64::from(flags);
-            specs[1].begin_search_type =
-                raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
-            specs[1].bs.keyword = raw::RedisModuleCommandKeySpec__bindgen_ty_1__bindgen_ty_2 {
-                keyword: word.as_ptr(),
-                startfrom: from,
-            };
-            specs[1].find_keys_type =
-                raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
-            specs[1].fk.range = ONE_KEY;
-            (flags, false)
+        KeyUse::ReadOnly { last } => {
+            (raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS, last)
         }
     };
     specs[0].flags = u64::from(flags);
-    if incomplete {
-        specs[0].flags |= u64::from(raw::REDISMODULE_CMD_KEY_INCOMPLETE);
-    }
     specs[0].begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
     specs[0].bs.index.pos = 1;
     specs[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
-    specs[0].fk.range = ONE_KEY;
+    specs[0].fk.range = raw::RedisModuleCommandKeySpec__bindgen_ty_2__bindgen_ty_1 {
+        lastkey: last,
+        keystep: 1,
+        limit: 0,
+    };
     specs
 }
 
@@ -167,7 +145,7 @@ fn to_raw(
 ) -> raw::RedisModuleCommandArg {
     let mut subargs = null_mut();
     let type_ = match argument.kind {
-        ArgumentKind::Key | ArgumentKind::SecondKey => {
+        ArgumentKind::Key | ArgumentKind::Keys => {
             raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY
         }
         ArgumentKind::String => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
@@ -185,20 +163,22 @@ fn to_raw(
             }
         }
     };
-    let key_spec = match argument.kind {
-        ArgumentKind::Key => 0,
-        ArgumentKind::SecondKey => 1,
-        _ => -1,
-    };
-    let optional = if argument.optional { raw::REDISMODULE_CMD_ARG_OPTIONAL } else { 0 };
+    let is_key = matches!(argument.kind, ArgumentKind::Key | ArgumentKind::Keys);
+    let mut flags = 0;
+    if argument.optional {
+        flags |= raw::REDISMODULE_CMD_ARG_OPTIONAL;
+    }
+    if matches!(argument.kind, ArgumentKind::Keys) {
+        flags |= raw::REDISMODULE_CMD_ARG_MULTIPLE;
+    }
     raw::RedisModuleCommandArg {
         name: argument.name.as_ptr(),
         type_,
-        key_spec_index: key_spec,
+        key_spec_index: if is_key { 0 } else { -1 },
         token: argument.token.map_or(null::<c_char>(), CStr::as_ptr),
         summary: null(),
         since: null(),
-        flags: optional as c_int,
+        flags: flags as c_int,
         deprecated_since: null(),
         subargs,
         display_text: null(),

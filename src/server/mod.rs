@@ -6,18 +6,8 @@
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use redis_module::raw;
-
-/// A function of the module API.
-macro_rules! api {
-    ($name:ident) => {{
-        // SAFETY: the server fills these statics in `RedisModule_OnLoad`, before anything else of
-        // this module runs, and never writes them again; `check_api` has refused a server that
-        // lacks one of them.
-        unsafe { redis_module::raw::$name }.expect(concat!("checked at load: ", stringify!($name)))
-    }};
-}
-
+#[macro_use]
+pub mod api;
 pub mod blocked;
 pub mod command_info;
 pub mod events;
@@ -32,34 +22,6 @@ pub mod payload;
 pub mod reply;
 pub mod request;
 pub mod thread;
-
-/// The newest functions that the module cannot do without, all of Redis 7.0. What is older came
-/// with them.
-pub fn check_api() -> Result<(), &'static str> {
-    macro_rules! require {
-        ($($name:ident)*) => {
-            $(
-                // SAFETY: as in `api!`.
-                let function = unsafe { raw::$name };
-                if function.is_none() {
-                    return Err(stringify!($name));
-                }
-            )*
-        };
-    }
-    require! {
-        RedisModule_ACLCheckCommandPermissions
-        RedisModule_ACLCheckKeyPermissions
-        RedisModule_AvoidReplicaTraffic
-        RedisModule_EventLoopAddOneShot
-        RedisModule_GetDetachedThreadSafeContext
-        RedisModule_GetUsedMemoryRatio
-        RedisModule_KeyAtPosWithFlags
-        RedisModule_RedactClientCommandArgument
-        RedisModule_SetCommandInfo
-    }
-    Ok(())
-}
 
 /// Panics are told on the standard error, without a backtrace: looking up its names in files ends in what
 /// `files::real_path` avoids, so that under RUST_BACKTRACE a panic that is caught would kill the server yet.

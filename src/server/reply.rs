@@ -3,10 +3,10 @@
 use std::ffi::CString;
 use std::os::raw::{c_char, c_long};
 
-use redis_module::{Context, ContextFlags, raw};
+use redis_module::{Context, raw};
 
 use crate::error::Error;
-use crate::reply::{Meta, Model, Reply, Tree};
+use crate::reply::{KeyState, Meta, Model, Reply, Tree};
 
 pub fn send(ctx: &Context, reply: &Reply) {
     match reply {
@@ -24,6 +24,10 @@ pub fn send(ctx: &Context, reply: &Reply) {
             models.iter().for_each(|model| send_model(ctx, model));
         }
         Reply::Tree(tree) => send_tree(ctx, tree),
+        Reply::Keys(keys) => {
+            raw::reply_with_array(ctx.ctx, keys.len() as c_long);
+            keys.iter().for_each(|key| send_key(ctx, key));
+        }
         Reply::Reloaded(fates) => {
             raw::reply_with_map(ctx.ctx, fates.len() as c_long);
             fates.iter().for_each(|(name, fate)| pair(ctx, name, &fate.describe()));
@@ -41,6 +45,30 @@ fn send_meta(ctx: &Context, meta: &Meta) {
     bulk(ctx, b"milliseconds");
     decimal(ctx, meta.milliseconds, 3);
     pair(ctx, "result", &meta.result);
+}
+
+/// A word for the state, and its text. An error is text here: client libraries differ in what they make of
+/// error replies inside a list.
+fn send_key(ctx: &Context, key: &KeyState) {
+    raw::reply_with_array(ctx.ctx, 2);
+    match key {
+        KeyState::Pending => {
+            bulk(ctx, b"pending");
+            send(ctx, &Reply::Nil);
+        }
+        KeyState::Ended(Reply::Error(error)) => {
+            bulk(ctx, b"error");
+            bulk(ctx, error.to_string().as_bytes());
+        }
+        KeyState::Ended(Reply::Nil) => {
+            bulk(ctx, b"unknown");
+            send(ctx, &Reply::Nil);
+        }
+        KeyState::Ended(result) => {
+            bulk(ctx, b"result");
+            send(ctx, result);
+        }
+    }
 }
 
 fn send_tree(ctx: &Context, tree: &Tree) {
@@ -67,13 +95,10 @@ fn send_tree(ctx: &Context, tree: &Tree) {
     }
 }
 
-/// RESP2 has no numbers with a fraction, and the server would write 17 digits.
+/// As text in both protocols: RESP2 has no numbers with a fraction, and in RESP3 the server would write
+/// 17 digits.
 fn decimal(ctx: &Context, number: f64, decimals: usize) {
-    if ctx.get_flags().contains(ContextFlags::FLAGS_RESP3) {
-        raw::reply_with_double(ctx.ctx, number);
-    } else {
-        bulk(ctx, format!("{number:.decimals$}").as_bytes());
-    }
+    bulk(ctx, format!("{number:.decimals$}").as_bytes());
 }
 
 fn send_model(ctx: &Context, model: &Model) {

@@ -33,14 +33,6 @@ pub fn redact(ctx: &Context, position: usize) {
     unsafe { redact(ctx.ctx, position as c_int) };
 }
 
-/// While the server asks a command for its keys: this argument is one, and only read.
-pub fn reads_key_at(ctx: &Context, position: usize) {
-    let key_at = api!(RedisModule_KeyAtPosWithFlags);
-    let flags = raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS;
-    // SAFETY: the context of a command that is asked for its keys; any other is ignored by the call.
-    unsafe { key_at(ctx.ctx, position as c_int, flags as c_int) };
-}
-
 /// The number of the client's database.
 pub fn selected_db(ctx: &Context) -> i32 {
     let selected_db = api!(RedisModule_GetSelectedDb);

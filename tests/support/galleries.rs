@@ -75,6 +75,10 @@ pub fn identify_photo(gallery: &str, photo: &[u8]) -> Cmd {
     cmd("IMAGE.IDENTIFY").arg(gallery).arg(photo).take()
 }
 
+pub fn identify_stored(gallery: &str, key: &str) -> Cmd {
+    cmd("IMAGE.IDENTIFY_STORED").arg(gallery).arg(key).take()
+}
+
 pub fn forget(gallery: &str, subject: &str) -> Cmd {
     cmd("IMAGE.FORGET").arg(gallery).arg(subject).take()
 }

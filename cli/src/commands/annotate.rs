@@ -13,7 +13,7 @@ use std::process::ExitCode;
 #[derive(Args)]
 #[command(after_long_help = "\
 Example:
-  redis-cli --raw -x IMAGE.RECOGNIZE < cat.jpg | redis-image annotate cat.jpg - cat-seen.png")]
+  redis-cli --raw -x IMAGE.RECOGNIZE_AUTO < cat.jpg | redis-image annotate cat.jpg - cat-seen.png")]
 pub struct Arguments {
     /// The JPEG, PNG, WebP, GIF or BMP file that was recognised
     photo: PathBuf,

@@ -1,18 +1,20 @@
-//! `IMAGE.IDENTIFY` and `IMAGE.VERIFY`: who is in a picture, and is it who they say.
+//! `IMAGE.IDENTIFY`, `IMAGE.IDENTIFY_STORED` and `IMAGE.VERIFY`: who is in a picture, and is it who they say.
 
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
-use super::{Given, binding_of, given, redact, start_with_picture, start_with_vector};
+use super::{
+    Given, binding_of, given, redact, start_with_embeddings, start_with_picture, start_with_vector,
+};
 use crate::commands::options::{Name, Options};
 use crate::error::{Error, Word, quoted};
+use crate::galleries::held::Identity;
 use crate::galleries::{self, Call, Purpose};
 use crate::gallery::Binding;
 use crate::models;
 use crate::reply::Reply;
 use crate::server::request;
 
-const IDENTIFY: [Name; 4] = [Name::Image, Name::Top, Name::Threshold, Name::Timeout];
-const IDENTIFY_VECTOR: [Name; 3] = [Name::Top, Name::Threshold, Name::Timeout];
+const IDENTIFY: [Name; 3] = [Name::Top, Name::Threshold, Name::Timeout];
 const VERIFY: [Name; 2] = [Name::Threshold, Name::Timeout];
 
 /// Candidates of each face, if the call does not say.
@@ -20,42 +22,48 @@ const DEFAULT_TOP: usize = 5;
 /// The most that it may say: their names are put together on the main thread.
 const MAX_TOP: usize = 100;
 
-/// `IMAGE.IDENTIFY gallery payload [IMAGE key] [TOP n] [THRESHOLD t] [TIMEOUT ms]` or
+/// `IMAGE.IDENTIFY gallery payload [TOP n] [THRESHOLD t] [TIMEOUT ms]` or
 /// `IMAGE.IDENTIFY gallery VECTOR blob [TOP n] [THRESHOLD t] [TIMEOUT ms]`
 pub fn identify(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
-    if ctx.is_keys_position_request() {
-        name_keys(ctx, &arguments);
-        return Ok(redis_module::RedisValue::NoReply);
-    }
     redact(ctx, &arguments, 2);
     let [_, key, rest @ ..] = arguments.as_slice() else { return Err(RedisError::WrongArity) };
     let Some((given, options)) = given(rest) else { return Err(RedisError::WrongArity) };
     request::answer(ctx, || {
-        let known: &[Name] = match given {
-            Given::Picture(_) => &IDENTIFY,
-            Given::Vector(_) => &IDENTIFY_VECTOR,
-        };
-        let options = Options::parse(options, known)?;
-        let top = options.top.unwrap_or(DEFAULT_TOP);
-        if top > MAX_TOP {
-            return Err(Error::new(Word::Err, format!("TOP must be a number from 1 to {MAX_TOP}")));
-        }
-        let image = options.image.clone();
-        ask(ctx, key, &given, &options, Purpose::Identify { top, image })
+        let options = Options::parse(options, &IDENTIFY)?;
+        let purpose = Purpose::Identify { top: candidates(&options)? };
+        ask(ctx, key, &given, &options, purpose)
     })
 }
 
-/// The gallery, and the picture's key if there is one: where Redis's own key specification looks, too.
-fn name_keys(ctx: &Context, arguments: &[RedisString]) {
-    const FIRST_OPTION: usize = 3;
-    request::reads_key_at(ctx, 1);
-    let is_word = |argument: &RedisString| argument.as_slice().eq_ignore_ascii_case(b"IMAGE");
-    let word = arguments.iter().skip(FIRST_OPTION).position(is_word);
-    if let Some(position) = word.map(|offset| FIRST_OPTION + offset + 1)
-        && position < arguments.len()
-    {
-        request::reads_key_at(ctx, position);
+/// `IMAGE.IDENTIFY_STORED gallery key [TOP n] [THRESHOLD t] [TIMEOUT ms]`
+pub fn identify_stored(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
+    let [_, gallery, key, options @ ..] = arguments.as_slice() else {
+        return Err(RedisError::WrongArity);
+    };
+    request::answer(ctx, || {
+        let options = Options::parse(options, &IDENTIFY)?;
+        let purpose = Purpose::Identify { top: candidates(&options)? };
+        let (identity, binding) = bound(ctx, gallery)?;
+        let model = models::find(&binding.model)?;
+        // Another space is no error here: what is stored is just not comparable.
+        let comparable = binding_of(&model)? == binding;
+        let found = galleries::stored(ctx, key, &model, binding.dimensions)?;
+        let Some(found) = found.filter(|_| comparable) else { return Ok(Some(Reply::Nil)) };
+        let threshold = match options.threshold {
+            Some(threshold) => threshold,
+            None => super::rules(&model)?.threshold,
+        };
+        let call = call_of(ctx, gallery, identity, binding, threshold, purpose);
+        start_with_embeddings(ctx, call, found, options.timeout)
+    })
+}
+
+fn candidates(options: &Options) -> Result<usize, Error> {
+    let top = options.top.unwrap_or(DEFAULT_TOP);
+    if top > MAX_TOP {
+        return Err(Error::new(Word::Err, format!("TOP must be a number from 1 to {MAX_TOP}")));
     }
+    Ok(top)
 }
 
 /// `IMAGE.VERIFY gallery subject payload [THRESHOLD t] [TIMEOUT ms]` or
@@ -84,19 +92,8 @@ fn ask(
     options: &Options,
     purpose: Purpose,
 ) -> Result<Option<Reply>, Error> {
-    let found =
-        galleries::open(ctx, key, |held| (held.identity(), held.gallery().binding().clone()))?;
-    let Some((identity, binding)) = found else {
-        return Err(galleries::no_gallery(key.as_slice()));
-    };
-    let call = |threshold| Call {
-        db: request::selected_db(ctx),
-        key: key.as_slice().to_vec(),
-        identity: Some(identity),
-        binding: binding.clone(),
-        threshold,
-        purpose,
-    };
+    let (identity, binding) = bound(ctx, key)?;
+    let call = |threshold| call_of(ctx, key, identity, binding.clone(), threshold, purpose);
     match given {
         Given::Picture(payload) => {
             let model = models::find(&binding.model)?;
@@ -112,6 +109,31 @@ fn ask(
             let threshold = threshold.ok_or_else(|| no_threshold(&binding))?;
             start_with_vector(ctx, call(threshold), vector, options.timeout)
         }
+    }
+}
+
+/// The gallery that is there, and what it is bound to.
+fn bound(ctx: &Context, key: &RedisString) -> Result<(Identity, Binding), Error> {
+    let found =
+        galleries::open(ctx, key, |held| (held.identity(), held.gallery().binding().clone()))?;
+    found.ok_or_else(|| galleries::no_gallery(key.as_slice()))
+}
+
+fn call_of(
+    ctx: &Context,
+    gallery: &RedisString,
+    identity: Identity,
+    binding: Binding,
+    threshold: f64,
+    purpose: Purpose,
+) -> Call {
+    Call {
+        db: request::selected_db(ctx),
+        key: gallery.as_slice().to_vec(),
+        identity: Some(identity),
+        binding,
+        threshold,
+        purpose,
     }
 }
 

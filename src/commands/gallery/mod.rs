@@ -18,7 +18,7 @@ pub use bind::bind;
 pub use documentation::DOCUMENTATION;
 pub use enroll::enroll;
 pub use forget::forget;
-pub use identify::{identify, verify};
+pub use identify::{identify, identify_stored, verify};
 pub use show::{gallery, subjects};
 
 use super::recognize::check_payload;
@@ -103,7 +103,7 @@ fn start_with_picture(
             Next::Request(id)
         })
     } else {
-        look_up_or_enqueue(ctx, &call, &model, payload)
+        look_up_or_enqueue(&call, &model, payload)
     };
     match next {
         Ok(Next::Request(id)) => {
@@ -127,14 +127,13 @@ enum Next {
 }
 
 fn look_up_or_enqueue(
-    ctx: &Context,
     call: &Rc<Call>,
     model: &Arc<ServedModel>,
     payload: &RedisString,
 ) -> Result<Next, Error> {
     let len = payload.as_slice().len();
     let digest = Digest::of(payload.as_slice());
-    if let Some(found) = galleries::known(ctx, call, model, digest)? {
+    if let Some(found) = galleries::known(model, digest) {
         in_flight::with(|in_flight| in_flight.check_room(len))?;
         return Ok(Next::Known(found));
     }
@@ -162,11 +161,21 @@ fn start_with_vector(
         let found = vector.dimensions();
         return Err(crate::gallery::GalleryError::Dimensions { expected: wanted, found }.into());
     }
-    let bytes = size_of_val(vector.as_slice());
-    in_flight::with(|in_flight| in_flight.check_room(bytes))?;
     let embedded = Embedded { face: None, values: vector.as_slice().to_vec() };
+    start_with_embeddings(ctx, call, Arc::from([embedded]), timeout)
+}
+
+/// Lets a client wait for the search of what is known already.
+fn start_with_embeddings(
+    ctx: &Context,
+    call: Call,
+    found: Arc<[Embedded]>,
+    timeout: Option<i64>,
+) -> Result<Option<Reply>, Error> {
+    let bytes = found.iter().map(|embedded| size_of_val(&embedded.values[..])).sum();
+    in_flight::with(|in_flight| in_flight.check_room(bytes))?;
     let waiter = wait(ctx, timeout)?;
-    galleries::begin(ctx, Rc::new(call), waiter, bytes, Arc::from([embedded]));
+    galleries::begin(ctx, Rc::new(call), waiter, bytes, found);
     Ok(None)
 }
 
@@ -174,5 +183,5 @@ fn wait(ctx: &Context, timeout: Option<i64>) -> Result<Waiter, Error> {
     let timeout_ms = timeout.unwrap_or_else(settings::timeout);
     let client = blocked::block::<Waits>(ctx, timeout_ms)
         .map_err(|refused| refused.error("recognising and searching take time"))?;
-    Ok(Waiter { client, shape: Shape::default(), digest: None, timeout_ms, since: Instant::now() })
+    Ok(Waiter { client, shape: Shape::default(), timeout_ms, since: Instant::now() })
 }

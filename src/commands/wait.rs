@@ -1,0 +1,55 @@
+//! `IMAGE.WAIT`: what has become of many keys, on one connection that waits.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use redis_module::{Context, RedisError, RedisResult, RedisString};
+
+use super::options::milliseconds;
+use crate::answers::Waits;
+use crate::digest::Digest;
+use crate::error::{Error, Word};
+use crate::in_flight::{self, Awaited, Form, Place, Wait};
+use crate::server::{blocked, request};
+use crate::{models, waits};
+
+/// The most keys of one call: each is looked up on the main thread.
+const MAX_KEYS: usize = 10_000;
+
+/// `IMAGE.WAIT key [key …] model timeout`: waits until at least one of the keys has something to tell,
+/// then tells the state of each.
+pub fn wait(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
+    let [_, keys @ .., model, timeout] = arguments.as_slice() else {
+        return Err(RedisError::WrongArity);
+    };
+    if keys.is_empty() {
+        return Err(RedisError::WrongArity);
+    }
+    request::answer(ctx, || {
+        let timeout_ms = milliseconds(timeout.as_slice())?;
+        let model = models::find(&String::from_utf8_lossy(model.as_slice()))?;
+        if keys.len() > MAX_KEYS {
+            let sentence = format!("{} keys are more than {MAX_KEYS}; ask for fewer", keys.len());
+            return Err(Error::new(Word::Err, sentence));
+        }
+        let db = request::selected_db(ctx);
+        let look = |key: &RedisString| {
+            let place = Rc::new(Place { db, key: key.as_slice().to_vec() });
+            waits::look(ctx, place, &model, Digest::named_by(key.as_slice()))
+        };
+        let keys: Vec<Awaited> = keys.iter().map(look).collect();
+        if waits::has_ended(&keys) || timeout_ms == 0 {
+            return Ok(Some(waits::reply(Form::List, keys)));
+        }
+        let client = blocked::block::<Waits>(ctx, timeout_ms)
+            .map_err(|refused| refused.error("no result is there yet"))?;
+        let since = Instant::now();
+        let wait = Wait { client, model: model.clone(), form: Form::List, keys, timeout_ms, since };
+        if let Err(error) = in_flight::with(|in_flight| in_flight.check_room(wait.bytes())) {
+            wait.client.abort();
+            return Err(error);
+        }
+        in_flight::with(|in_flight| in_flight.wait_for(wait));
+        Ok(None)
+    })
+}
