@@ -15,8 +15,8 @@ use crate::digest::Digest;
 use crate::error::{Error, Word};
 use crate::metrics::NotStored;
 use crate::models::ServedModel;
-use crate::server::keyspace::Key;
-use crate::server::{log, main_thread};
+use crate::server::keyspace::{Key, Look, WrittenHash};
+use crate::server::{log, main_thread, slots};
 
 const DIGEST_FIELD: &CStr = c"sha256";
 /// A hash with more fields than this is somebody's own data.
@@ -29,28 +29,45 @@ const MAX_MEMORY_RATIO: f32 = 1.1;
 pub fn look_up(
     ctx: &Context,
     name: &RedisString,
+    look: Look,
     model: &ServedModel,
     wanted: Option<Digest>,
 ) -> Result<Option<RedisString>, Error> {
-    let Some(key) = Key::open(ctx, name) else { return Ok(None) };
-    let Some((digest, result)) = read(&key, &model.field) else {
-        return Err(Error::new(
-            Word::WrongType,
-            "the key holds something else than stored results; use another key",
-        ));
+    let Some(key) = Key::open(ctx, name, look) else { return Ok(None) };
+    let (digest, result) = match read(&key, &model.field) {
+        Content::Results(digest, result) => (digest, result),
+        Content::Nothing => return Ok(None),
+        Content::Foreign => {
+            return Err(Error::new(
+                Word::WrongType,
+                "the key holds something else than stored results; use another key",
+            ));
+        }
     };
     let demands = [wanted, Digest::named_by(name.as_slice())];
     let fits = demands.into_iter().flatten().all(|demanded| demanded == digest);
     Ok(if fits { result } else { None })
 }
 
-/// The digest of a key of ours and one of its results; none if the key is not ours.
-fn read(key: &Key, field: &CStr) -> Option<(Digest, Option<RedisString>)> {
-    if !key.is_hash() || key.len() > MAX_FIELDS {
-        return None;
+/// What a key holds.
+enum Content {
+    /// Ours: the digest, and one of the results.
+    Results(Digest, Option<RedisString>),
+    /// A hash whose fields have all expired: for its readers there is no such key.
+    Nothing,
+    Foreign,
+}
+
+fn read(key: &Key, field: &CStr) -> Content {
+    if !key.is_hash() {
+        return Content::Foreign;
     }
     let [digest, result] = key.fields(DIGEST_FIELD, field);
-    Some((Digest::parse(digest?.as_slice())?, result))
+    match digest.and_then(|digest| Digest::parse(digest.as_slice())) {
+        Some(digest) if key.len() <= MAX_FIELDS => Content::Results(digest, result),
+        None if key.is_expired_hash() => Content::Nothing,
+        _ => Content::Foreign,
+    }
 }
 
 /// Stores a result. What goes stale is deleted first, then digest and result are set together, then
@@ -72,22 +89,58 @@ pub fn store(
     if !has_memory_left(ctx) {
         return Err(NotStored::Memory);
     }
+    let stale = stale_fields(ctx, name, digest, model)?;
+    let hex = digest.hex();
+    let fields =
+        [(DIGEST_FIELD.to_bytes(), hex.as_bytes()), (model.field.to_bytes(), result.as_bytes())];
+    let expiry = ttl.map(expiry_milliseconds);
+    match write_by_commands(ctx, name, &stale, fields, expiry) {
+        Err(NotStored::Slot) if slots::is_importing(ctx, name) => {
+            write_directly(ctx, name, &stale, fields, expiry)
+        }
+        written => written,
+    }
+}
+
+/// The server checks each command: role, slot, and what else it may come to check.
+fn write_by_commands(
+    ctx: &Context,
+    name: &RedisString,
+    stale: &[Vec<u8>],
+    fields: [(&[u8], &[u8]); 2],
+    expiry: Option<i64>,
+) -> Result<(), NotStored> {
     let writing = CallOptionsBuilder::new().replicate().errors_as_replies().build();
     let key = name.as_slice();
-
-    let stale = stale_fields(ctx, name, digest, model)?;
     if !stale.is_empty() {
         let arguments: Vec<&[u8]> =
             [key].into_iter().chain(stale.iter().map(Vec::as_slice)).collect();
         call(ctx, "HDEL", &writing, &arguments)?;
     }
-    let hex = digest.hex();
-    let fields =
-        [DIGEST_FIELD.to_bytes(), hex.as_bytes(), model.field.to_bytes(), result.as_bytes()];
-    call(ctx, "HSET", &writing, &[key, fields[0], fields[1], fields[2], fields[3]])?;
-    if let Some(ttl) = ttl {
-        let expiry = expiry_milliseconds(ttl).to_string();
-        call(ctx, "PEXPIREAT", &writing, &[key, expiry.as_bytes()])?;
+    let [(digest_field, digest), (result_field, result)] = fields;
+    call(ctx, "HSET", &writing, &[key, digest_field, digest, result_field, result])?;
+    if let Some(expiry) = expiry {
+        call(ctx, "PEXPIREAT", &writing, &[key, expiry.to_string().as_bytes()])?;
+    }
+    Ok(())
+}
+
+/// Into a slot that this node is importing. A client that came by `ASK` may write there, a command of
+/// ours may not: its client has not said `ASKING`.
+fn write_directly(
+    ctx: &Context,
+    name: &RedisString,
+    stale: &[Vec<u8>],
+    fields: [(&[u8], &[u8]); 2],
+    expiry: Option<i64>,
+) -> Result<(), NotStored> {
+    let Some(hash) = WrittenHash::open(ctx, name) else { return Err(NotStored::Foreign) };
+    for field in stale {
+        hash.delete(field);
+    }
+    hash.set(&fields);
+    if let Some(expiry) = expiry {
+        hash.expire_at(expiry);
     }
     Ok(())
 }
@@ -107,23 +160,17 @@ fn stale_fields(
     digest: Digest,
     model: &ServedModel,
 ) -> Result<Vec<Vec<u8>>, NotStored> {
-    let Some(key) = Key::open(ctx, name) else { return Ok(Vec::new()) };
-    let Some((stored_digest, result)) = read(&key, &model.field) else {
-        return Err(NotStored::Foreign);
+    let Some(key) = Key::open(ctx, name, Look::Again) else { return Ok(Vec::new()) };
+    let (stored_digest, result) = match read(&key, &model.field) {
+        Content::Results(digest, result) => (digest, result),
+        Content::Nothing => return Ok(Vec::new()),
+        Content::Foreign => return Err(NotStored::Foreign),
     };
-    let count = key.len();
-    drop(key);
-    let reading = CallOptionsBuilder::new().errors_as_replies().build();
-    let CallReply::Array(fields) = call(ctx, "HKEYS", &reading, &[name.as_slice()])? else {
-        return Err(NotStored::Foreign);
-    };
+    let fields = key.field_names(usize::MAX);
+    let count = fields.len();
     let own_field = model.field.to_bytes();
     let stale: Vec<Vec<u8>> = fields
-        .iter()
-        .filter_map(|field| match field {
-            Ok(CallReply::String(field)) => Some(field.as_bytes().to_vec()),
-            _ => None,
-        })
+        .into_iter()
         .filter(|field| {
             let Some(model_name) = model_of_field(field) else { return false };
             let same_model = model_name == model.recognizer.name().as_bytes();
@@ -148,9 +195,10 @@ fn model_of_field(field: &[u8]) -> Option<&[u8]> {
     (!name.is_empty() && version.iter().all(is_hex)).then_some(name)
 }
 
-fn expiry_milliseconds(ttl: Duration) -> u128 {
+/// Since 1970.
+fn expiry_milliseconds(ttl: Duration) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (now + ttl).as_millis()
+    i64::try_from((now + ttl).as_millis()).unwrap_or(i64::MAX)
 }
 
 fn call(

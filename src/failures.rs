@@ -2,7 +2,7 @@
 //! thread's alone.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -25,9 +25,16 @@ pub struct Failure {
     pub error: Error,
 }
 
+/// By key, as every hit looks whether its key has one.
+#[derive(Default)]
+struct Failures {
+    by_place: HashMap<Rc<Place>, Vec<Failure>>,
+    /// Oldest first. What was forgotten earlier is still listed here until its time has come.
+    by_age: VecDeque<(Instant, Rc<Place>, RequestId)>,
+}
+
 thread_local! {
-    /// Oldest first.
-    static FAILURES: RefCell<VecDeque<(Instant, Failure)>> = const { RefCell::new(VecDeque::new()) };
+    static FAILURES: RefCell<Failures> = RefCell::default();
 }
 
 pub fn remember(failure: Failure) {
@@ -35,22 +42,20 @@ pub fn remember(failure: Failure) {
         return;
     }
     FAILURES.with_borrow_mut(|failures| {
-        drop_old(failures);
-        if failures.len() == MAX_FAILURES {
-            failures.pop_front();
+        failures.drop_old();
+        if failures.by_age.len() == MAX_FAILURES {
+            failures.drop_oldest();
         }
-        failures.push_back((Instant::now(), failure));
+        let (place, request) = (failure.place.clone(), failure.request);
+        failures.by_age.push_back((Instant::now(), place.clone(), request));
+        failures.by_place.entry(place).or_default().push(failure);
     });
 }
 
 /// Forgets the failures of a key that are older than a request that succeeded.
 pub fn forget(place: &Place, model: &ServedModel, succeeded: RequestId) {
     FAILURES.with_borrow_mut(|failures| {
-        if !failures.is_empty() {
-            failures.retain(|(_, failure)| {
-                !(failure.request < succeeded && failure.is_of(place, model))
-            });
-        }
+        failures.retain(place, |failure| failure.request >= succeeded || failure.model != model.id);
     });
 }
 
@@ -61,28 +66,40 @@ pub fn find(
     digest: Option<Digest>,
 ) -> Option<(RequestId, Error)> {
     FAILURES.with_borrow_mut(|failures| {
-        drop_old(failures);
+        failures.drop_old();
         let same_picture = |failure: &Failure| match (digest, failure.digest) {
             (Some(wanted), Some(known)) => wanted == known,
             _ => true,
         };
         failures
+            .by_place
+            .get(place)?
             .iter()
-            .map(|(_, failure)| failure)
-            .filter(|failure| failure.is_of(place, model) && same_picture(failure))
+            .filter(|failure| failure.model == model.id && same_picture(failure))
             .max_by_key(|failure| failure.request)
             .map(|failure| (failure.request, failure.error.clone()))
     })
 }
 
-fn drop_old(failures: &mut VecDeque<(Instant, Failure)>) {
-    while failures.front().is_some_and(|(at, _)| at.elapsed() > MAX_AGE) {
-        failures.pop_front();
+impl Failures {
+    fn drop_old(&mut self) {
+        while self.by_age.front().is_some_and(|(at, ..)| at.elapsed() > MAX_AGE) {
+            self.drop_oldest();
+        }
     }
-}
 
-impl Failure {
-    fn is_of(&self, place: &Place, model: &ServedModel) -> bool {
-        *self.place == *place && self.model == model.id
+    fn drop_oldest(&mut self) {
+        if let Some((_, place, request)) = self.by_age.pop_front() {
+            self.retain(&place, |failure| failure.request != request);
+        }
+    }
+
+    fn retain(&mut self, place: &Place, keep: impl FnMut(&Failure) -> bool) {
+        if let Some(failures) = self.by_place.get_mut(place) {
+            failures.retain(keep);
+            if failures.is_empty() {
+                self.by_place.remove(place);
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::error::{Error, Word};
 use crate::in_flight::Place;
 use crate::models::ServedModel;
 use crate::reply::Reply;
+use crate::server::keyspace::Look;
 use crate::server::request;
 use crate::stores::{self, string};
 use crate::{cache, failures, settings};
@@ -44,11 +45,12 @@ pub fn computed_key(
 pub fn look_up(
     ctx: &Context,
     key: &RedisString,
+    look: Look,
     model: &ServedModel,
     digest: Digest,
     refresh: bool,
 ) -> Result<Option<RedisString>, Error> {
-    let stored = cache::look_up(ctx, key, model, Some(digest))?;
+    let stored = cache::look_up(ctx, key, look, model, Some(digest))?;
     let stored = if refresh { None } else { stored };
     if stored.is_none() {
         model.metrics.misses.increment();
@@ -61,6 +63,7 @@ pub fn look_up(
 pub fn known(
     ctx: &Context,
     place: &Place,
+    look: Look,
     model: &Arc<ServedModel>,
     digest: Option<Digest>,
 ) -> Result<Reply, Error> {
@@ -73,7 +76,7 @@ pub fn known(
         (None, None) => (),
     }
     request::select_db(ctx, place.db);
-    let stored = cache::look_up(ctx, &string(&place.key), model, digest)?;
+    let stored = cache::look_up(ctx, &string(&place.key), look, model, digest)?;
     Ok(stored.map_or(Reply::Nil, |stored| {
         model.metrics.hit();
         Reply::Stored(stored)

@@ -19,6 +19,7 @@ use crate::lookup::{check_named_digest, computed_key, look_up};
 use crate::metrics::METRICS;
 use crate::queue::{self, Done, JobId, Recognized};
 use crate::reload;
+use crate::server::keyspace::Look;
 use crate::server::payload::Payload;
 use crate::server::{guard, main_thread, request};
 use crate::stores::{self, STORES_A_TURN, Settlement, string};
@@ -141,23 +142,24 @@ fn look_up_hashed(
         Some((request.target.clone(), request.model.clone(), request.refresh))
     });
     let Some((target, model, refresh)) = found else { return Ok(None) };
-    let key = match target {
+    let (key, look) = match target {
         Target::Named(place) => {
             request::select_db(ctx, place.db);
             check_named_digest(&place.key, digest)?;
-            string(&place.key)
+            // The command has looked already.
+            (string(&place.key), Look::Again)
         }
         Target::Computed { db, user } => {
             request::select_db(ctx, db);
             let key = computed_key(ctx, &user, digest)?;
             let place = Rc::new(Place { db, key: key.as_slice().to_vec() });
             in_flight::with(|in_flight| in_flight.name(id, place));
-            key
+            (key, Look::First)
         }
         // Has no stored result of its own.
         Target::Gallery(_) => return Ok(None),
     };
-    let stored = look_up(ctx, &key, &model, digest, refresh)?;
+    let stored = look_up(ctx, &key, look, &model, digest, refresh)?;
     if stored.is_none() {
         model.check_loaded()?;
     }

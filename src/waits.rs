@@ -12,6 +12,7 @@ use crate::in_flight::{self, Awaited, Form, Observer, Place, State, Wait};
 use crate::lookup;
 use crate::models::ServedModel;
 use crate::reply::{KeyState, Reply};
+use crate::server::keyspace::Look;
 use crate::server::{guard, main_thread};
 
 thread_local! {
@@ -20,18 +21,19 @@ thread_local! {
 }
 
 /// What is known of a key now: the newest request that is under way for it, or what there is.
-pub fn look(
+pub fn state_of(
     ctx: &Context,
     place: Rc<Place>,
+    look: Look,
     model: &Arc<ServedModel>,
     digest: Option<Digest>,
 ) -> Awaited {
     let newest = in_flight::with(|in_flight| in_flight.newest_on(&place, model, digest));
     let state = match newest {
         Some(request) => State::Pending(request),
-        None => {
-            State::Ended(lookup::known(ctx, &place, model, digest).unwrap_or_else(Reply::Error))
-        }
+        None => State::Ended(
+            lookup::known(ctx, &place, look, model, digest).unwrap_or_else(Reply::Error),
+        ),
     };
     Awaited { place, digest, state }
 }
@@ -60,7 +62,7 @@ fn answer_awakened(ctx: &Context) {
 fn answer(ctx: &Context, mut wait: Wait) {
     for key in &mut wait.keys {
         if matches!(key.state, State::Unsure) {
-            *key = look(ctx, key.place.clone(), &wait.model, key.digest);
+            *key = state_of(ctx, key.place.clone(), Look::Again, &wait.model, key.digest);
         }
     }
     if has_ended(&wait.keys) {

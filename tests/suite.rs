@@ -3,6 +3,7 @@
 
 mod support;
 
+mod asked;
 mod bounds;
 mod cli_access;
 mod cli_bench;
@@ -20,6 +21,7 @@ mod cluster;
 mod command_table;
 mod commands;
 mod engines;
+mod expired_fields;
 mod failover;
 mod gallery_cluster;
 mod gallery_commands;
@@ -35,6 +37,7 @@ mod golden;
 mod hostile;
 mod late;
 mod lifecycle;
+mod looks;
 mod memory;
 mod migration;
 mod models;

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::in_flight::{self, Form, Place, Wait};
 use crate::models::{self, ServedModel};
 use crate::reply::Reply;
+use crate::server::keyspace::Look;
 use crate::server::{blocked, request};
 use crate::{cache, waits};
 
@@ -37,7 +38,7 @@ fn look_up(
     model: &ServedModel,
     digest: Option<Digest>,
 ) -> Result<Reply, Error> {
-    Ok(match cache::look_up(ctx, key, model, digest)? {
+    Ok(match cache::look_up(ctx, key, Look::First, model, digest)? {
         Some(stored) => {
             model.metrics.hit();
             Reply::Stored(stored)
@@ -60,7 +61,7 @@ fn wait(
         return look_up(ctx, key, model, wanted).map(Some);
     }
     let digest = wanted.or(named);
-    let keys = vec![waits::look(ctx, place, model, digest)];
+    let keys = vec![waits::state_of(ctx, place, Look::First, model, digest)];
     if waits::has_ended(&keys) {
         return Ok(Some(waits::reply(Form::Single, keys)));
     }

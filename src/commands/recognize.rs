@@ -16,6 +16,7 @@ use crate::lookup::{check_named_digest, computed_key, look_up};
 use crate::models::{self, ServedModel};
 use crate::reply::Reply;
 use crate::server::blocked::{self, CannotWait, Client};
+use crate::server::keyspace::{Key, Look};
 use crate::server::payload::Payload;
 use crate::server::request;
 use crate::{failures, queue, settings, settle};
@@ -129,7 +130,8 @@ impl Call<'_> {
         let digest = Digest::of(payload);
         let key = self.key_for(digest)?;
         let place = self.place(key.as_slice());
-        let stored = look_up(self.ctx, &key, &self.model, digest, self.options.refresh)?;
+        let refresh = self.options.refresh;
+        let stored = look_up(self.ctx, &key, Look::First, &self.model, digest, refresh)?;
         if let Some(stored) = stored {
             return Ok(Some(self.hit(&place, digest, stored)));
         }
@@ -147,7 +149,11 @@ impl Call<'_> {
     fn hash_elsewhere(&self, client: Option<Client>) -> Result<Option<Reply>, Error> {
         self.start(client, || {
             let target = match self.key {
-                Some(key) => Target::Named(Rc::new(self.place(key.as_slice()))),
+                Some(key) => {
+                    // The user's look; the next one, when the digest is known, is ours.
+                    drop(Key::open(self.ctx, key, Look::First));
+                    Target::Named(Rc::new(self.place(key.as_slice())))
+                }
                 None => Target::Computed {
                     db: request::selected_db(self.ctx),
                     user: Rc::new(request::current_user(self.ctx)?),

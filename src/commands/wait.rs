@@ -10,6 +10,7 @@ use crate::answers::Waits;
 use crate::digest::Digest;
 use crate::error::{Error, Word};
 use crate::in_flight::{self, Awaited, Form, Place, Wait};
+use crate::server::keyspace::Look;
 use crate::server::{blocked, request};
 use crate::{models, waits};
 
@@ -33,11 +34,11 @@ pub fn wait(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
             return Err(Error::new(Word::Err, sentence));
         }
         let db = request::selected_db(ctx);
-        let look = |key: &RedisString| {
+        let state_of = |key: &RedisString| {
             let place = Rc::new(Place { db, key: key.as_slice().to_vec() });
-            waits::look(ctx, place, &model, Digest::named_by(key.as_slice()))
+            waits::state_of(ctx, place, Look::First, &model, Digest::named_by(key.as_slice()))
         };
-        let keys: Vec<Awaited> = keys.iter().map(look).collect();
+        let keys: Vec<Awaited> = keys.iter().map(state_of).collect();
         if waits::has_ended(&keys) || timeout_ms == 0 {
             return Ok(Some(waits::reply(Form::List, keys)));
         }

@@ -14,6 +14,7 @@ use crate::models::ServedModel;
 use crate::recognition::embedding::Embedded;
 use crate::recognition::stored;
 use crate::server::gallery_type::{self, Found};
+use crate::server::keyspace::Look;
 use crate::server::request;
 use crate::stores::string;
 
@@ -21,9 +22,10 @@ use crate::stores::string;
 pub fn open<T>(
     ctx: &Context,
     key: &RedisString,
+    look: Look,
     show: impl FnOnce(&Held) -> T,
 ) -> Result<Option<T>, Error> {
-    match gallery_type::read(ctx, key, show) {
+    match gallery_type::read(ctx, key, look, show) {
         Found::Gallery(shown) => Ok(Some(shown)),
         Found::Nothing => Ok(None),
         Found::Foreign => Err(wrong_type()),
@@ -79,7 +81,7 @@ pub fn still<T>(
     show: impl FnOnce(&Held) -> Result<T, Error>,
 ) -> Result<T, Error> {
     request::select_db(ctx, call.db);
-    let found = open(ctx, &string(&call.key), |held| {
+    let found = open(ctx, &string(&call.key), Look::Again, |held| {
         let same = call.identity.is_none_or(|identity| identity == held.identity());
         if !same {
             return Err(stale("the gallery was made anew meanwhile; try again"));
@@ -111,7 +113,7 @@ pub fn stored(
     model: &ServedModel,
     dimensions: usize,
 ) -> Result<Option<Arc<[Embedded]>>, Error> {
-    let result = cache::look_up(ctx, key, model, None)?;
+    let result = cache::look_up(ctx, key, Look::First, model, None)?;
     let found = result.and_then(|result| {
         stored::embeddings(std::str::from_utf8(result.as_slice()).ok()?, dimensions)
     });

@@ -73,6 +73,7 @@ required! {
     RedisModule_GetSelectedDb
     RedisModule_GetUsedMemoryRatio
     RedisModule_HashGet
+    RedisModule_HashSet
     RedisModule_HoldString
     RedisModule_InfoAddFieldCString
     RedisModule_IsIOError
@@ -89,7 +90,11 @@ required! {
     RedisModule_Replicate
     RedisModule_SaveStringBuffer
     RedisModule_SaveUnsigned
+    RedisModule_ScanCursorCreate
+    RedisModule_ScanCursorDestroy
+    RedisModule_ScanKey
     RedisModule_SelectDb
+    RedisModule_SetAbsExpire
     RedisModule_SetCommandInfo
     RedisModule_SetDisconnectCallback
     RedisModule_SetModuleOptions

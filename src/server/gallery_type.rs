@@ -15,6 +15,7 @@ use std::slice;
 use redis_module::native_types::RedisType;
 use redis_module::{Context, RedisString, raw};
 
+use super::keyspace::Look;
 use super::{guard, log};
 use crate::galleries::held::{Held, ServerGallery};
 use crate::gallery::{Binding, FORMAT, Sample, Sink, Source};
@@ -78,8 +79,13 @@ pub enum Found<T> {
 }
 
 /// Shows the gallery at a key.
-pub fn read<T>(ctx: &Context, name: &RedisString, show: impl FnOnce(&Held) -> T) -> Found<T> {
-    let key = OpenKey::open(ctx, name, raw::REDISMODULE_READ);
+pub fn read<T>(
+    ctx: &Context,
+    name: &RedisString,
+    look: Look,
+    show: impl FnOnce(&Held) -> T,
+) -> Found<T> {
+    let key = OpenKey::open(ctx, name, look.mode());
     match key.held() {
         // SAFETY: the value of an open key, which nobody changes or frees meanwhile: `show` is plain
         // code of this thread that does not call the server.
@@ -97,7 +103,7 @@ pub fn change<T, E>(
     create: impl FnOnce() -> Result<Option<Held>, E>,
     change: impl FnOnce(&mut Held) -> Result<T, E>,
 ) -> Result<Found<T>, E> {
-    let key = OpenKey::open(ctx, name, raw::REDISMODULE_READ | raw::REDISMODULE_WRITE);
+    let key = OpenKey::open(ctx, name, (raw::REDISMODULE_READ | raw::REDISMODULE_WRITE) as c_int);
     match key.held() {
         // SAFETY: as in `read`; the main thread alone has the value, so this borrow is the only one.
         Found::Gallery(held) => change(unsafe { &mut *held }).map(Found::Gallery),
@@ -115,10 +121,10 @@ pub fn change<T, E>(
 struct OpenKey(*mut raw::RedisModuleKey);
 
 impl OpenKey {
-    fn open(ctx: &Context, name: &RedisString, mode: u32) -> OpenKey {
+    fn open(ctx: &Context, name: &RedisString, mode: c_int) -> OpenKey {
         let open = api!(RedisModule_OpenKey);
         // SAFETY: on the main thread, with a live context and name.
-        OpenKey(unsafe { open(ctx.ctx, name.inner, mode as c_int) })
+        OpenKey(unsafe { open(ctx.ctx, name.inner, mode) })
     }
 
     fn held(&self) -> Found<*mut Held> {

@@ -1,20 +1,47 @@
-//! Reading a key without a command, and telling subscribers what became of it.
+//! Reading and writing a key without a command, and telling subscribers what became of it.
 
 use std::ffi::CStr;
-use std::os::raw::c_int;
+use std::os::raw::{c_int, c_void};
 use std::ptr::null_mut;
 
 use redis_module::{Context, RedisString, raw};
+
+use super::guard;
+
+/// A look at a key for a request of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// The user's own look, in the command's context: it counts as a hit or a miss, touches the key
+    /// unless the client said `CLIENT NO-TOUCH`, and tells subscribers of `keymiss`.
+    First,
+    /// A look of ours for the same request: nobody is to notice. (Redis 7.0 knows only how not to touch
+    /// the key, and counts these looks, too.)
+    Again,
+}
+
+impl Look {
+    pub(super) fn mode(self) -> c_int {
+        let silent = raw::REDISMODULE_OPEN_KEY_NOTOUCH
+            | raw::REDISMODULE_OPEN_KEY_NONOTIFY
+            | raw::REDISMODULE_OPEN_KEY_NOSTATS
+            | raw::REDISMODULE_OPEN_KEY_NOEXPIRE;
+        let mode = match self {
+            Look::First => raw::REDISMODULE_READ,
+            Look::Again => raw::REDISMODULE_READ | silent,
+        };
+        mode as c_int
+    }
+}
 
 /// A key that is there, open for reading.
 pub struct Key(*mut raw::RedisModuleKey);
 
 impl Key {
     /// None if there is no such key.
-    pub fn open(ctx: &Context, name: &RedisString) -> Option<Key> {
+    pub fn open(ctx: &Context, name: &RedisString, look: Look) -> Option<Key> {
         let open = api!(RedisModule_OpenKey);
         // SAFETY: on the main thread, with a live context and name.
-        let key = unsafe { open(ctx.ctx, name.inner, raw::REDISMODULE_READ as c_int) };
+        let key = unsafe { open(ctx.ctx, name.inner, look.mode()) };
         (!key.is_null()).then_some(Key(key))
     }
 
@@ -55,6 +82,69 @@ impl Key {
     }
 }
 
+impl Key {
+    /// The names of a hash's fields, those that have expired not among them; at most about so many.
+    pub fn field_names(&self, most: usize) -> Vec<Vec<u8>> {
+        let create = api!(RedisModule_ScanCursorCreate);
+        let scan = api!(RedisModule_ScanKey);
+        let destroy = api!(RedisModule_ScanCursorDestroy);
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        // SAFETY: an open hash, which nobody changes meanwhile; `on_field` gets back the list, which
+        // outlives the scan; the cursor is freed once.
+        unsafe {
+            let cursor = create();
+            if cursor.is_null() {
+                return names;
+            }
+            let list = (&raw mut names).cast::<c_void>();
+            while scan(self.0, cursor, Some(on_field), list) != 0 && names.len() < most {}
+            destroy(cursor);
+        }
+        // A scan of Valkey 9 gives expired fields, too.
+        names.retain(|name| self.has_field(name));
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Whether no field of a hash is alive, although the server has not yet removed it.
+    pub fn is_expired_hash(&self) -> bool {
+        const ENOUGH: usize = 1000;
+        self.field_names(ENOUGH).is_empty()
+    }
+
+    fn has_field(&self, name: &[u8]) -> bool {
+        let hash_get = api!(RedisModule_HashGet);
+        let field = RedisString::create_from_slice(null_mut(), name);
+        let mut exists: c_int = 0;
+        // SAFETY: an open hash; a pair of a name and the place of a number, ended by a null, as
+        // `HASH_EXISTS` demands.
+        unsafe {
+            hash_get(
+                self.0,
+                raw::REDISMODULE_HASH_EXISTS as c_int,
+                field.inner,
+                &raw mut exists,
+                null_mut::<raw::RedisModuleString>(),
+            )
+        };
+        exists != 0
+    }
+}
+
+unsafe extern "C" fn on_field(
+    _key: *mut raw::RedisModuleKey,
+    field: *mut raw::RedisModuleString,
+    _value: *mut raw::RedisModuleString,
+    names: *mut c_void,
+) {
+    guard("a scan of a hash", (), || {
+        // SAFETY: what `field_names` passed to the scan, and no other reference to it is alive.
+        let names = unsafe { &mut *names.cast::<Vec<Vec<u8>>>() };
+        names.push(RedisString::string_as_slice(field).to_vec());
+    });
+}
+
 impl Drop for Key {
     fn drop(&mut self) {
         let close = api!(RedisModule_CloseKey);
@@ -63,9 +153,117 @@ impl Drop for Key {
     }
 }
 
+/// A hash that is written without commands, each write with the command that does the same on replicas
+/// and in the append-only file. The server checks nothing here, neither role nor slot nor memory: who
+/// calls this has. Not while writes are paused.
+pub struct WrittenHash<'a> {
+    ctx: &'a Context,
+    name: &'a RedisString,
+    key: *mut raw::RedisModuleKey,
+}
+
+impl WrittenHash<'_> {
+    /// None if the key holds something else.
+    pub fn open<'a>(ctx: &'a Context, name: &'a RedisString) -> Option<WrittenHash<'a>> {
+        let open = api!(RedisModule_OpenKey);
+        let key_type = api!(RedisModule_KeyType);
+        let mode = raw::REDISMODULE_READ | raw::REDISMODULE_WRITE;
+        // SAFETY: on the main thread, with a live context and name; the key is closed by `drop`.
+        let (key, found) = unsafe {
+            let key = open(ctx.ctx, name.inner, mode as c_int);
+            (key, key_type(key) as isize)
+        };
+        if key.is_null() {
+            return None;
+        }
+        let hash = WrittenHash { ctx, name, key };
+        let fits = [raw::REDISMODULE_KEYTYPE_EMPTY, raw::REDISMODULE_KEYTYPE_HASH];
+        fits.contains(&found).then_some(hash)
+    }
+
+    pub fn delete(&self, field: &[u8]) {
+        // The pointer that the header calls `REDISMODULE_HASH_DELETE`.
+        self.change(field, std::ptr::without_provenance_mut(1));
+        self.replicate(c"HDEL", &[field]);
+        notify_of(self.ctx, raw::REDISMODULE_NOTIFY_HASH, c"hdel", self.name);
+    }
+
+    /// Sets fields, all of them by one command.
+    pub fn set(&self, fields: &[(&[u8], &[u8])]) {
+        for (field, value) in fields {
+            let value = RedisString::create_from_slice(null_mut(), value);
+            self.change(field, value.inner);
+        }
+        let arguments: Vec<&[u8]> =
+            fields.iter().flat_map(|(field, value)| [*field, *value]).collect();
+        self.replicate(c"HSET", &arguments);
+        notify_of(self.ctx, raw::REDISMODULE_NOTIFY_HASH, c"hset", self.name);
+    }
+
+    /// Has the key expire at that time, in milliseconds since 1970.
+    pub fn expire_at(&self, time: i64) {
+        let set_expire = api!(RedisModule_SetAbsExpire);
+        // SAFETY: a key that is open for writing.
+        if unsafe { set_expire(self.key, time) } == raw::REDISMODULE_OK as c_int {
+            self.replicate(c"PEXPIREAT", &[time.to_string().as_bytes()]);
+            notify_of(self.ctx, raw::REDISMODULE_NOTIFY_GENERIC, c"expire", self.name);
+        }
+    }
+
+    fn change(&self, field: &[u8], value: *mut raw::RedisModuleString) {
+        let hash_set = api!(RedisModule_HashSet);
+        let field = RedisString::create_from_slice(null_mut(), field);
+        // SAFETY: a key that is open for writing, a hash or empty; a field, its value or the sign for
+        // a deletion, and a null at the end. The server copies both strings.
+        unsafe {
+            hash_set(
+                self.key,
+                raw::REDISMODULE_HASH_NONE as c_int,
+                field.inner,
+                value,
+                null_mut::<raw::RedisModuleString>(),
+            )
+        };
+    }
+
+    fn replicate(&self, command: &CStr, arguments: &[&[u8]]) {
+        let replicate = api!(RedisModule_Replicate);
+        let held: Vec<RedisString> = arguments
+            .iter()
+            .map(|argument| RedisString::create_from_slice(null_mut(), argument))
+            .collect();
+        let mut strings: Vec<*mut raw::RedisModuleString> =
+            held.iter().map(|string| string.inner).collect();
+        // SAFETY: the format says what follows: a string, then a list of strings with its length, which
+        // all outlive the call.
+        unsafe {
+            replicate(
+                self.ctx.ctx,
+                command.as_ptr(),
+                c"sv".as_ptr(),
+                self.name.inner,
+                strings.as_mut_ptr(),
+                strings.len(),
+            )
+        };
+    }
+}
+
+impl Drop for WrittenHash<'_> {
+    fn drop(&mut self) {
+        let close = api!(RedisModule_CloseKey);
+        // SAFETY: opened by `open`, closed once.
+        unsafe { close(self.key) };
+    }
+}
+
 /// A keyspace event of the module's class (`d`) in the context's database.
 pub fn notify(ctx: &Context, event: &CStr, key: &RedisString) {
+    notify_of(ctx, raw::REDISMODULE_NOTIFY_MODULE, event, key);
+}
+
+fn notify_of(ctx: &Context, class: c_int, event: &CStr, key: &RedisString) {
     let notify = api!(RedisModule_NotifyKeyspaceEvent);
     // SAFETY: on the main thread, with a live context and name.
-    unsafe { notify(ctx.ctx, raw::REDISMODULE_NOTIFY_MODULE, event.as_ptr(), key.inner) };
+    unsafe { notify(ctx.ctx, class, event.as_ptr(), key.inner) };
 }

@@ -21,6 +21,7 @@ pub mod memory;
 pub mod payload;
 pub mod reply;
 pub mod request;
+pub mod slots;
 pub mod thread;
 
 /// Panics are told on the standard error, without a backtrace: looking up its names in files ends in what

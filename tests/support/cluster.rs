@@ -76,8 +76,14 @@ impl Cluster {
         set_slot(to, &slot, "IMPORTING", from);
         set_slot(from, &slot, "MIGRATING", to);
         let mut client = from.client();
-        for key in cmd("CLUSTER").arg(&["GETKEYSINSLOT", &slot, "1000"]).list(&mut client) {
-            cmd("MIGRATE").arg(&["127.0.0.1", &port, &key, "0", "5000"]).text(&mut client);
+        loop {
+            let keys = cmd("CLUSTER").arg(&["GETKEYSINSLOT", &slot, "1000"]).list(&mut client);
+            if keys.is_empty() {
+                break;
+            }
+            for key in keys {
+                cmd("MIGRATE").arg(&["127.0.0.1", &port, &key, "0", "5000"]).text(&mut client);
+            }
         }
         for node in [to, from] {
             set_slot(node, &slot, "NODE", to);

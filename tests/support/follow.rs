@@ -16,12 +16,13 @@ pub struct Follower {
     ports: Vec<u16>,
     next: usize,
     connections: HashMap<u16, Connection>,
+    was_asked: bool,
 }
 
 impl Follower {
     pub fn of(cluster: &Cluster) -> Follower {
         let ports = cluster.nodes.iter().map(|node| node.port).collect();
-        Follower { ports, next: 0, connections: HashMap::new() }
+        Follower { ports, next: 0, connections: HashMap::new(), was_asked: false }
     }
 
     /// The last reply, however many nodes had to be asked.
@@ -31,6 +32,7 @@ impl Follower {
         let (mut port, mut asking) = (self.ports[self.next], false);
         loop {
             let reply = self.ask_at(port, asking, command);
+            self.was_asked = asking;
             let asked_to = redirected(&reply, "ASK ");
             asking = asked_to.is_some();
             if let Some(other) = moved_to(&reply).or(asked_to) {
@@ -44,6 +46,11 @@ impl Follower {
             }
             assert!(Instant::now() < deadline, "no node answers: {reply:?}");
         }
+    }
+
+    /// Whether the last reply is of a node that is importing the slot.
+    pub fn was_asked(&self) -> bool {
+        self.was_asked
     }
 
     fn ask_at(&mut self, port: u16, asking: bool, command: &Cmd) -> Reply {

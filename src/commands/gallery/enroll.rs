@@ -10,7 +10,8 @@ use crate::galleries::{self, Call, Purpose, enrolled};
 use crate::gallery::{Binding, Sample, SampleId, UnitVector};
 use crate::reply::Reply;
 use crate::server::gallery_type::{self, Found};
-use crate::server::{keyspace, request};
+use crate::server::keyspace::{self, Look};
+use crate::server::request;
 use crate::{models, settings};
 
 const OPTIONS: [Name; 4] = [Name::Model, Name::Largest, Name::Force, Name::Timeout];
@@ -51,8 +52,9 @@ fn with_picture(
     options: &[RedisString],
 ) -> Result<Option<Reply>, Error> {
     let options = Options::parse(options, &OPTIONS)?;
-    let found =
-        galleries::open(ctx, key, |held| (held.identity(), held.gallery().binding().clone()))?;
+    let found = galleries::open(ctx, key, Look::First, |held| {
+        (held.identity(), held.gallery().binding().clone())
+    })?;
     let name = match (&options.model, &found) {
         (Some(name), _) => name.clone(),
         (None, Some((_, binding))) => binding.model.clone(),

@@ -10,7 +10,8 @@ use crate::gallery::SampleId;
 use crate::in_flight;
 use crate::reply::{Reply, Tree};
 use crate::server::gallery_type::{self, Found};
-use crate::server::{keyspace, request};
+use crate::server::keyspace::{self, Look};
+use crate::server::request;
 
 /// What keeps embeddings and is no part of a gallery.
 const NOT_REACHED: [&str; 5] = [
@@ -32,7 +33,7 @@ pub fn forget(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         let name = subject.as_slice();
         let sample = sample.map(|sample| sample_id(sample.as_slice())).transpose()?;
         // First by reading: who watches the key is not told of a change that is none.
-        let known = galleries::open(ctx, key, |held| {
+        let known = galleries::open(ctx, key, Look::First, |held| {
             let entry = held.gallery().subject(name)?;
             Some(sample.is_none_or(|sample| entry.samples.contains(&sample)))
         })?;

@@ -7,11 +7,12 @@ use super::{
 };
 use crate::commands::options::{Name, Options};
 use crate::error::{Error, Word, quoted};
-use crate::galleries::held::Identity;
+use crate::galleries::held::{Held, Identity};
 use crate::galleries::{self, Call, Purpose};
 use crate::gallery::Binding;
 use crate::models;
 use crate::reply::Reply;
+use crate::server::keyspace::Look;
 use crate::server::request;
 
 const IDENTIFY: [Name; 3] = [Name::Top, Name::Threshold, Name::Timeout];
@@ -31,7 +32,7 @@ pub fn identify(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
     request::answer(ctx, || {
         let options = Options::parse(options, &IDENTIFY)?;
         let purpose = Purpose::Identify { top: candidates(&options)? };
-        ask(ctx, key, &given, &options, purpose)
+        ask(ctx, key, bound(ctx, key)?, &given, &options, purpose)
     })
 }
 
@@ -77,22 +78,23 @@ pub fn verify(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
     request::answer(ctx, || {
         let options = Options::parse(options, &VERIFY)?;
         let subject = subject.as_slice().to_vec();
-        let known = galleries::open(ctx, key, |held| held.gallery().subject(&subject).is_some())?;
-        if known == Some(false) {
+        let gallery = bound(ctx, key)?;
+        let knows = |held: &Held| held.gallery().subject(&subject).is_some();
+        if galleries::open(ctx, key, Look::Again, knows)? == Some(false) {
             return Err(galleries::subject_unknown(&subject));
         }
-        ask(ctx, key, &given, &options, Purpose::Verify { subject })
+        ask(ctx, key, gallery, &given, &options, Purpose::Verify { subject })
     })
 }
 
 fn ask(
     ctx: &Context,
     key: &RedisString,
+    (identity, binding): (Identity, Binding),
     given: &Given,
     options: &Options,
     purpose: Purpose,
 ) -> Result<Option<Reply>, Error> {
-    let (identity, binding) = bound(ctx, key)?;
     let call = |threshold| call_of(ctx, key, identity, binding.clone(), threshold, purpose);
     match given {
         Given::Picture(payload) => {
@@ -114,8 +116,9 @@ fn ask(
 
 /// The gallery that is there, and what it is bound to.
 fn bound(ctx: &Context, key: &RedisString) -> Result<(Identity, Binding), Error> {
-    let found =
-        galleries::open(ctx, key, |held| (held.identity(), held.gallery().binding().clone()))?;
+    let found = galleries::open(ctx, key, Look::First, |held| {
+        (held.identity(), held.gallery().binding().clone())
+    })?;
     found.ok_or_else(|| galleries::no_gallery(key.as_slice()))
 }
 

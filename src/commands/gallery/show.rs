@@ -7,6 +7,7 @@ use crate::galleries;
 use crate::galleries::held::ServerGallery;
 use crate::gallery::SubjectEntry;
 use crate::reply::{Reply, Tree};
+use crate::server::keyspace::Look;
 use crate::server::request;
 
 const OPTIONS: [Name; 2] = [Name::Count, Name::WithVectors];
@@ -32,7 +33,7 @@ pub fn subjects(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         let cursor = cursor.map_or(Ok(0), |cursor| options::cursor(cursor.as_slice()))?;
         let options = Options::parse(options, &OPTIONS)?;
         let count = options.count.unwrap_or(DEFAULT_COUNT);
-        let page = galleries::open(ctx, key, |held| {
+        let page = galleries::open(ctx, key, Look::First, |held| {
             page(held.gallery(), cursor, count, options.with_vectors)
         })?;
         page.map(|page| Some(Reply::Tree(page)))
@@ -74,7 +75,7 @@ fn page(gallery: &ServerGallery, cursor: u64, count: usize, with_vectors: bool) 
 pub fn gallery(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
     let [_, key] = arguments.as_slice() else { return Err(RedisError::WrongArity) };
     request::answer(ctx, || {
-        let shown = galleries::open(ctx, key, |held| {
+        let shown = galleries::open(ctx, key, Look::First, |held| {
             let (gallery, binding) = (held.gallery(), held.gallery().binding());
             Tree::Map(vec![
                 ("model", Tree::text(binding.model.as_bytes())),
