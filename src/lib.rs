@@ -162,6 +162,7 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
         events::Handlers {
             shutdown: |_| settle::shutdown(),
             role_changed: stores::role_changed,
+            data_replaced: galleries::forget_pictures,
             config_changed: |_| main_thread::run_soon(apply_settings),
         },
     );

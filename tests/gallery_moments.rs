@@ -243,3 +243,32 @@ fn calls_join_other_requests_for_the_same_picture() {
     assert_eq!(server.model_count("faces", "computed"), computed + 1);
     assert_eq!(server.model_count("faces", "joined"), 2);
 }
+
+/// Redis refuses writes from some moment on. A result can be computed again and is kept; an enrolment is refused.
+#[test]
+fn what_is_under_way_when_replicas_are_missing_is_stored_if_a_result_and_refused_if_an_enrolment() {
+    let server = server();
+    let mut client = server.client();
+    enrol_photo("g", "obama", &photos::photo("obama.jpg")).value(&mut client);
+    for with_gallery in [true, false] {
+        let ask = if with_gallery {
+            enrol_photo("g", "joe", &slow("biden.jpg", 600))
+        } else {
+            recognize("photo", &slow("biden.jpg", 600)).arg(&["MODEL", "faces"]).take()
+        };
+        let pending = at_work(&server, &ask);
+        cmd("CONFIG").arg(&["SET", "min-replicas-to-write", "1"]).text(&mut client);
+        let reply = pending.reply();
+        if with_gallery {
+            let error = reply.error();
+            assert!(error.starts_with("NOREPLICAS "), "{error}");
+            assert_eq!(total(&server, "g", "samples"), 1);
+        } else {
+            assert!(reply.text().contains("faces"));
+            assert!(get("photo").arg(&["MODEL", "faces"]).text(&mut client).contains("faces"));
+        }
+        let refused = recognize("other", &photos::red()).error(&mut client);
+        assert!(refused.starts_with("NOREPLICAS "), "{refused}");
+        cmd("CONFIG").arg(&["SET", "min-replicas-to-write", "0"]).text(&mut client);
+    }
+}

@@ -202,7 +202,11 @@ fn a_reload_does_not_meet_results_that_come_meanwhile() {
 
 #[test]
 fn saving_and_rewriting_go_on_while_results_are_stored() {
-    let mut server = crowded().append_only().config("rdb-key-save-delay", 1000).start();
+    let mut server = crowded()
+        .append_only()
+        .config("appendfsync", "always")
+        .config("rdb-key-save-delay", 1000)
+        .start();
     let mut client = server.client();
     cmd("DEBUG").arg(&["POPULATE", "1500"]).text(&mut client);
     let persistence = |name: &str| server.info_of("persistence")[name].clone();

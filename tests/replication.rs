@@ -83,6 +83,26 @@ fn wait_counts_the_copies_of_a_result_that_was_told() {
     }
 }
 
+/// What `WAIT` says nothing about, and what makes it say something (docs/durability.md).
+#[test]
+fn wait_behind_a_write_of_ones_own_covers_results_that_others_stored() {
+    let master = Server::start();
+    let replica = Server::with().replica_of(&master).start();
+    replica.wait_for_sync(&master);
+    let mut client = master.client();
+    signal(&replica, libc::SIGSTOP);
+    let payload = photos::unique(&photos::red());
+    recognize("a", &payload).text(&mut client);
+    // A hit on a connection that has written nothing.
+    let mut reader = master.client();
+    assert_eq!(recognize("a", &payload).text(&mut reader), RED_RESULT);
+    cmd("SET").arg(&["marker", "1"]).text(&mut reader);
+    assert_eq!(cmd("WAIT").arg(&["1", "200"]).number(&mut reader), 0);
+    signal(&replica, libc::SIGCONT);
+    assert_eq!(cmd("WAIT").arg(&["1", "60000"]).number(&mut reader), 1);
+    assert_stored(&replica, &["a".into()]);
+}
+
 #[test]
 fn an_acknowledged_result_survives_a_power_cut() {
     let mut server =

@@ -138,7 +138,8 @@ fn write(ctx: &Context, open: &Open) -> Result<Reply, Error> {
         b"SPACE",
         space.as_bytes(),
     ];
-    let options = CallOptionsBuilder::new().replicate().errors_as_replies().build();
+    // As from a script, so that the server refuses what it would refuse a client now (NOREPLICAS, MISCONF).
+    let options = CallOptionsBuilder::new().replicate().script_mode().errors_as_replies().build();
     let reply: CallResult<'static> = ctx.call_ext("IMAGE.ENROLL", &options, &arguments[..]);
     let reply = reply.map_err(|error| refusal(&error.to_utf8_string().unwrap_or_default()))?;
     let quality = embedded.face.as_ref().and_then(|face: &Face| face.quality);
@@ -182,7 +183,15 @@ fn sample_of(reply: &CallReply) -> Result<i64, Error> {
 /// What the server refused, its first word kept where it is ours.
 fn refusal(text: &str) -> Error {
     let (word, sentence) = text.split_once(' ').unwrap_or(("ERR", text));
-    let words = [Word::Stale, Word::WrongType, Word::Oom, Word::NoModel];
+    let words = [
+        Word::Stale,
+        Word::WrongType,
+        Word::Oom,
+        Word::NoModel,
+        Word::NoReplicas,
+        Word::MisConf,
+        Word::ReadOnly,
+    ];
     match words.into_iter().find(|known| known.as_str() == word) {
         Some(word) => Error::new(word, sentence),
         None if text.contains("non local") => {

@@ -88,6 +88,12 @@ pub fn begin(ctx: &Context, call: Rc<Call>, waiter: Waiter, bytes: usize, found:
     answer_or_go_on(ctx, open, step);
 }
 
+/// Forgets the embeddings of all pictures seen: somebody was forgotten, or may have been in a data set
+/// that was loaded.
+pub fn forget_pictures() {
+    seen::empty(in_flight::with(|in_flight| in_flight.last_number()));
+}
+
 /// A large picture has its digest.
 pub fn hashed(
     ctx: &Context,

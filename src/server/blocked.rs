@@ -50,6 +50,9 @@ pub enum CannotWait {
     /// The server lets this connection not wait: since 8.1 Valkey refuses RESP3 connections that have
     /// subscriptions. Nothing tells so beforehand.
     Connection,
+    /// A replica is loading its master's data set and still serves the old one (`repl-diskless-load
+    /// swapdb`). Until that is over the server runs no timer and unblocks no client.
+    Loading,
 }
 
 impl CannotWait {
@@ -60,6 +63,9 @@ impl CannotWait {
             CannotWait::Connection => {
                 "this server lets no connection with subscriptions wait: use one without"
             }
+            CannotWait::Loading => {
+                "while this replica loads its master's data no client can wait: ask again later, or the master"
+            }
         };
         Error::new(Word::NoWaiting, format!("{what}, and {why}"))
     }
@@ -67,9 +73,13 @@ impl CannotWait {
 
 /// Blocks the context's client, if the server can.
 pub fn block<W: Waiting>(ctx: &Context, timeout_ms: i64) -> Result<Client, CannotWait> {
+    let flags = ctx.get_flags();
     // There the server would reply an error of its own, and hand out a handle nevertheless.
-    if ctx.get_flags().contains(ContextFlags::DENY_BLOCKING) {
+    if flags.contains(ContextFlags::DENY_BLOCKING) {
         return Err(CannotWait::Nested);
+    }
+    if flags.contains(ContextFlags::ASYNC_LOADING) {
+        return Err(CannotWait::Loading);
     }
     let block = api!(RedisModule_BlockClient);
     let set_disconnect = api!(RedisModule_SetDisconnectCallback);

@@ -1,4 +1,4 @@
-//! What the server announces: its end, a change of its role, a change of its settings.
+//! What the server announces: its end, a change of its role, of its settings, of its data set.
 
 use std::os::raw::c_void;
 
@@ -12,6 +12,9 @@ use super::guard;
 pub struct Handlers {
     pub shutdown: fn(&Context),
     pub role_changed: fn(),
+    /// The data set is, or is about to be, another one: a load begins, or one that was loaded beside the
+    /// old one takes its place.
+    pub data_replaced: fn(),
     pub config_changed: fn(&Context),
 }
 
@@ -23,6 +26,8 @@ pub fn subscribe(ctx: &Context, handlers: Handlers) {
         (raw::REDISMODULE_EVENT_SHUTDOWN, 1),
         (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, 1),
         (raw::REDISMODULE_EVENT_CONFIG, 1),
+        (raw::REDISMODULE_EVENT_LOADING, 1),
+        (raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD, 1),
     ];
     for (id, version) in events {
         let event = raw::RedisModuleEvent { id, dataver: version };
@@ -33,7 +38,7 @@ pub fn subscribe(ctx: &Context, handlers: Handlers) {
 unsafe extern "C" fn on_event(
     ctx: *mut raw::RedisModuleCtx,
     event: raw::RedisModuleEvent,
-    _subevent: u64,
+    subevent: u64,
     _data: *mut c_void,
 ) {
     guard("a server event", (), || {
@@ -42,8 +47,23 @@ unsafe extern "C" fn on_event(
         match event.id {
             raw::REDISMODULE_EVENT_SHUTDOWN => (handlers.shutdown)(&context),
             raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED => (handlers.role_changed)(),
+            raw::REDISMODULE_EVENT_LOADING if begins_load(subevent) => (handlers.data_replaced)(),
+            raw::REDISMODULE_EVENT_REPL_ASYNC_LOAD
+                if subevent == raw::REDISMODULE_SUBEVENT_REPL_ASYNC_LOAD_COMPLETED =>
+            {
+                (handlers.data_replaced)();
+            }
             raw::REDISMODULE_EVENT_CONFIG => (handlers.config_changed)(&context),
             _ => (),
         }
     });
+}
+
+fn begins_load(subevent: u64) -> bool {
+    let starts = [
+        raw::REDISMODULE_SUBEVENT_LOADING_RDB_START,
+        raw::REDISMODULE_SUBEVENT_LOADING_AOF_START,
+        raw::REDISMODULE_SUBEVENT_LOADING_REPL_START,
+    ];
+    starts.contains(&subevent)
 }

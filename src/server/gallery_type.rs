@@ -10,15 +10,15 @@
 
 use std::os::raw::{c_char, c_int, c_void};
 use std::ptr::null_mut;
-use std::slice;
 
 use redis_module::native_types::RedisType;
 use redis_module::{Context, RedisString, raw};
 
 use super::keyspace::Look;
+use super::rdb::{Rdb, guard_save};
 use super::{guard, log};
 use crate::galleries::held::{Held, ServerGallery};
-use crate::gallery::{Binding, FORMAT, Sample, Sink, Source};
+use crate::gallery::{Binding, FORMAT, Sample};
 
 /// The command that an append-only file creates a gallery with, and the one that fills it.
 pub const BIND: &std::ffi::CStr = c"IMAGE.BIND";
@@ -58,10 +58,13 @@ pub static GALLERY: RedisType = RedisType::new(
 const HANDLE_ATOMIC_SLOT_MIGRATION: c_int = 1 << 5;
 
 /// Tells the server that a file or a link that breaks off in a gallery is an error we can return, and
-/// no reason to end; and a Valkey that slots may move as a whole, since all that we keep lies in keys,
+/// no reason to end; that a replica may load a data set beside the one that it serves, since what we
+/// keep outside of keys belongs to neither, or is emptied when they change places; and a Valkey that
+/// slots may move as a whole, since all that we keep lies in keys,
 /// and every write to them is replicated. While the module loads.
 pub fn declare(ctx: &Context) {
-    let mut options = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS as c_int;
+    let mut options = (raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
+        | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD) as c_int;
     if ctx.server_info("server").field("valkey_version").is_some() {
         options |= HANDLE_ATOMIC_SLOT_MIGRATION;
     }
@@ -215,7 +218,7 @@ pub fn replicate(ctx: &Context, key: &RedisString, binding: &Binding, sample: &S
 }
 
 unsafe extern "C" fn rdb_save(rdb: *mut raw::RedisModuleIO, value: *mut c_void) {
-    guard("saving a gallery", (), || {
+    guard_save("saving a gallery", rdb, || {
         // SAFETY: a value of ours, which nobody changes meanwhile.
         let held = unsafe { &*value.cast::<Held>() };
         held.gallery().encode(&mut Rdb(rdb));
@@ -243,7 +246,7 @@ unsafe extern "C" fn aof_rewrite(
     key: *mut raw::RedisModuleString,
     value: *mut c_void,
 ) {
-    guard("rewriting a gallery", (), || {
+    guard_save("rewriting a gallery", aof, || {
         let emit = api!(RedisModule_EmitAOF);
         // SAFETY: a value of ours, which nobody changes meanwhile.
         let gallery = unsafe { &*value.cast::<Held>() }.gallery();
@@ -269,6 +272,8 @@ unsafe extern "C" fn aof_rewrite(
             )
         };
         gallery.each_sample(|sample| {
+            #[cfg(feature = "test-switches")]
+            super::rdb::test_switches::obey(sample.subject);
             send_enrolment!(emit, aof, key, model, &space, &sample);
         });
     });
@@ -319,73 +324,4 @@ unsafe extern "C" fn free(value: *mut c_void) {
         // SAFETY: comes from `Box::into_raw`, and the server calls this once, on any thread.
         drop(unsafe { Box::from_raw(value.cast::<Held>()) });
     });
-}
-
-/// An RDB that is written or read.
-struct Rdb(*mut raw::RedisModuleIO);
-
-impl Sink for Rdb {
-    fn save_unsigned(&mut self, number: u64) {
-        let save = api!(RedisModule_SaveUnsigned);
-        // SAFETY: in a callback that saves.
-        unsafe { save(self.0, number) };
-    }
-
-    fn save_bytes(&mut self, bytes: &[u8]) {
-        let save = api!(RedisModule_SaveStringBuffer);
-        // SAFETY: in a callback that saves; a live buffer with its length.
-        unsafe { save(self.0, bytes.as_ptr().cast::<c_char>(), bytes.len()) };
-    }
-}
-
-impl Rdb {
-    fn has_failed(&self) -> bool {
-        let is_error = api!(RedisModule_IsIOError);
-        // SAFETY: in a callback that loads.
-        unsafe { is_error(self.0) != 0 }
-    }
-}
-
-impl Source for Rdb {
-    type Bytes = LoadedBytes;
-
-    fn load_unsigned(&mut self) -> Option<u64> {
-        let load = api!(RedisModule_LoadUnsigned);
-        // SAFETY: in a callback that loads.
-        let number = unsafe { load(self.0) };
-        if self.has_failed() { None } else { Some(number) }
-    }
-
-    fn load_bytes(&mut self) -> Option<LoadedBytes> {
-        let load = api!(RedisModule_LoadStringBuffer);
-        let mut len = 0;
-        // SAFETY: in a callback that loads. The server refuses a length that it cannot allocate.
-        let start = unsafe { load(self.0, &mut len) }.cast::<u8>();
-        if start.is_null() {
-            return None;
-        }
-        let bytes = LoadedBytes { start, len };
-        if self.has_failed() { None } else { Some(bytes) }
-    }
-}
-
-/// What the server has read, in its own memory.
-struct LoadedBytes {
-    start: *mut u8,
-    len: usize,
-}
-
-impl AsRef<[u8]> for LoadedBytes {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: the block and the length that the server gave.
-        unsafe { slice::from_raw_parts(self.start, self.len) }
-    }
-}
-
-impl Drop for LoadedBytes {
-    fn drop(&mut self) {
-        let free = api!(RedisModule_Free);
-        // SAFETY: allocated by the server for us, freed once.
-        unsafe { free(self.start.cast()) };
-    }
 }

@@ -19,6 +19,7 @@ pub mod log;
 pub mod main_thread;
 pub mod memory;
 pub mod payload;
+pub mod rdb;
 pub mod reply;
 pub mod request;
 pub mod slots;

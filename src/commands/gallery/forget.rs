@@ -4,10 +4,9 @@ use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use crate::commands::options::sample_id;
 use crate::error::{Error, Word};
+use crate::galleries;
 use crate::galleries::held::Held;
-use crate::galleries::{self, seen};
 use crate::gallery::SampleId;
-use crate::in_flight;
 use crate::reply::{Reply, Tree};
 use crate::server::gallery_type::{self, Found};
 use crate::server::keyspace::{self, Look};
@@ -53,7 +52,7 @@ pub fn forget(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         else {
             return Err(galleries::no_gallery(key.as_slice()));
         };
-        seen::empty(in_flight::with(|in_flight| in_flight.last_number()));
+        galleries::forget_pictures();
         ctx.replicate_verbatim();
         keyspace::notify(ctx, c"image.forgotten", key);
         let not_reached = NOT_REACHED.iter().map(Tree::text).collect();
