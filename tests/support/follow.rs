@@ -2,7 +2,7 @@
 
 use super::client::{Ask, connect};
 use super::cluster::{Cluster, moved_to};
-use super::{PATIENCE, Reply};
+use super::{PATIENCE, Reply, Server};
 use redis::{Cmd, Connection, ProtocolVersion, cmd};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -21,7 +21,12 @@ pub struct Follower {
 
 impl Follower {
     pub fn of(cluster: &Cluster) -> Follower {
-        let ports = cluster.nodes.iter().map(|node| node.port).collect();
+        Follower::of_some(&cluster.nodes)
+    }
+
+    /// Of the nodes that are alive, for example.
+    pub fn of_some(nodes: &[Server]) -> Follower {
+        let ports = nodes.iter().map(|node| node.port).collect();
         Follower { ports, next: 0, connections: HashMap::new(), was_asked: false }
     }
 

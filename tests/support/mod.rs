@@ -32,6 +32,7 @@ pub mod server;
 pub mod watch;
 
 pub mod photos;
+pub mod programs;
 pub mod protobuf;
 pub mod tiny;
 pub mod tool;

@@ -1,0 +1,168 @@
+//! Programs of users: those in `examples/`, one a client library, as they are run there.
+
+use super::server::free_port;
+use super::{Ask, PATIENCE, Server, photos, repository, skipped, wait_for};
+use redis::cmd;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+/// How a program is started. None where its client library could not be fetched; `skipped` has said so.
+pub type Program = fn() -> Option<Command>;
+
+/// In Python, with the libraries of `make clients`.
+pub fn python(name: &str) -> Option<Command> {
+    let interpreter = fetched("venv/bin/python")?;
+    let mut command = Command::new(interpreter);
+    command.arg(example(name));
+    Some(command)
+}
+
+/// In JavaScript; `package` stands for the one that the program names.
+pub fn node(name: &str, package: &str) -> Option<Command> {
+    let interpreter = fetched("node")?;
+    let folder = clients();
+    fetched(&format!("node_modules/{package}"))?;
+    // Beside its libraries, where its imports are found.
+    for file in [name, "story.mjs"] {
+        let copy = folder.join(format!("{file}.{}", free_port()));
+        std::fs::copy(example(file), &copy).expect("the example is copied");
+        std::fs::rename(&copy, folder.join(file)).expect("the copy takes its name");
+    }
+    let mut command = Command::new(interpreter);
+    command.arg(folder.join(name)).env("PACKAGE", package);
+    Some(command)
+}
+
+/// In a language whose interpreter and library come from the system.
+pub fn interpreted(interpreter: &str, check: &[&str], name: &str) -> Option<Command> {
+    let works = Command::new(interpreter)
+        .args(check)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !works {
+        skipped(&format!("{interpreter}, or its client library, is not installed here"));
+        return None;
+    }
+    let mut command = Command::new(interpreter);
+    command.arg(example(name));
+    Some(command)
+}
+
+/// In Rust, built with the tests.
+pub fn built(name: &str) -> Option<Command> {
+    let test = std::env::current_exe().expect("the test's own path");
+    let path = test.ancestors().nth(2).expect("target/debug/deps/").join("examples").join(name);
+    assert!(path.is_file(), "no {}: `make test` builds it", path.display());
+    Some(Command::new(path))
+}
+
+/// In Rust, built by `make clients`: crates that the tests shall not wait for.
+pub fn built_apart(name: &str) -> Option<Command> {
+    fetched(&format!("rust/debug/{name}")).map(Command::new)
+}
+
+pub fn example(name: &str) -> PathBuf {
+    repository().join("examples").join(name)
+}
+
+fn clients() -> PathBuf {
+    repository().join("target/clients")
+}
+
+fn fetched(name: &str) -> Option<PathBuf> {
+    let path = clients().join(name);
+    if !path.exists() {
+        skipped(&format!("{name} is missing: `make clients` could not fetch it"));
+        return None;
+    }
+    Some(path)
+}
+
+/// A running program: names of photos go in, lines of what was found come out.
+pub struct Running {
+    process: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    /// Starts it against a server, with the photos of its batch.
+    pub fn start(mut program: Command, server: &Server, batch: &[PathBuf]) -> Running {
+        let mut process = program
+            .arg(format!("127.0.0.1:{}", server.port))
+            .args(batch)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the client's program starts");
+        let output = BufReader::new(process.stdout.take().expect("piped"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Running { process, lines }
+    }
+
+    /// The parts of the next line.
+    #[track_caller]
+    pub fn line(&self) -> Vec<String> {
+        let line = self.lines.recv_timeout(3 * PATIENCE).expect("a line of the client");
+        line.split('\t').map(str::to_owned).collect()
+    }
+
+    /// The next line tells that a file is no picture.
+    #[track_caller]
+    pub fn expect_bad(&self, step: &str) {
+        let line = self.line();
+        assert_eq!(line[..2], [step, "bad.jpg"]);
+        assert!(line[2].starts_with("BADIMAGE "), "{line:?}");
+    }
+
+    /// Has it recognise one photo more.
+    pub fn send(&mut self, path: &Path) {
+        let input = self.process.stdin.as_mut().expect("piped");
+        writeln!(input, "{}", path.display()).expect("the client reads");
+        input.flush().expect("the client reads");
+    }
+
+    #[track_caller]
+    pub fn end(mut self) {
+        drop(self.process.stdin.take());
+        let status =
+            wait_for("the end of the client", || self.process.try_wait().expect("a child"));
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Files of photos.
+pub struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub fn new() -> Folder {
+        Folder(tempfile::tempdir().expect("a folder"))
+    }
+
+    pub fn write(&self, name: &str, payload: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, payload).expect("the picture is written");
+        path
+    }
+}
+
+/// The slot of a photo's key.
+pub fn slot_of(server: &Server, payload: &[u8]) -> i64 {
+    let key = photos::key_of(payload);
+    cmd("CLUSTER").arg(&["KEYSLOT", &key]).number(&mut server.client())
+}
