@@ -1,11 +1,8 @@
 //! onnxruntime: a shared library of C++, loaded if it is there and fits.
-//!
-//! A broken library must not take the process down with it. `dlopen` of a truncated file ends in
-//! SIGBUS, which nobody can catch; so the library is first loaded by another process, a short one.
+
+mod library;
 
 use parking_lot::Mutex;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
@@ -14,87 +11,10 @@ use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights};
 use ort::value::TensorRef;
 
 use super::{Onnx, Output, Session};
-use crate::files::real_path;
 use crate::recognition::error::{LoadError, printable};
+pub use library::Library;
 
 pub const NAME: &str = "onnxruntime";
-
-const FILE_PREFIX: &str = "libonnxruntime.so";
-
-/// The library, loaded.
-pub struct Library {
-    path: PathBuf,
-    environment: Environment,
-}
-
-impl Library {
-    /// The first that can be used, or why none can.
-    pub fn find(places: &[PathBuf]) -> Result<Library, String> {
-        let candidates: Vec<PathBuf> = places.iter().filter_map(|place| in_place(place)).collect();
-        let mut problems = Vec::new();
-        for path in candidates {
-            match Library::open(&path) {
-                Ok(library) => return Ok(library),
-                Err(problem) => problems.push(format!("{}: {problem}", path.display())),
-            }
-        }
-        Err(if problems.is_empty() {
-            format!("no {FILE_PREFIX} was found")
-        } else {
-            problems.join("; ")
-        })
-    }
-
-    fn open(path: &Path) -> Result<Library, String> {
-        check_elsewhere(path)?;
-        // The first call into the crate, and by this function: any other panics without a library.
-        // It checks the version, too.
-        let builder = ort::init_from(path).map_err(|error| printable(&error.to_string()))?;
-        let environment = builder
-            .with_name("redis-image")
-            .with_telemetry(false)
-            .build()
-            .map_err(|error| printable(&error.to_string()))?;
-        Ok(Library { path: path.to_owned(), environment })
-    }
-
-    pub fn describe(&self) -> String {
-        format!("onnxruntime: {}", self.path.display())
-    }
-}
-
-/// The library at a place: the file itself, or the one of that folder with the highest name.
-fn in_place(place: &Path) -> Option<PathBuf> {
-    if place.is_file() {
-        return real_path(place).ok();
-    }
-    let entries = std::fs::read_dir(place).ok()?;
-    let is_library = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with(FILE_PREFIX) && path.is_file()
-    };
-    let found = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_library).max()?;
-    real_path(&found).ok()
-}
-
-/// Has another process load the library: this very program, which is asked for its version and
-/// ends. If that process dies of it, this one would have, too.
-fn check_elsewhere(path: &Path) -> Result<(), String> {
-    let output = Command::new("/proc/self/exe")
-        .arg("--version")
-        .env("LD_PRELOAD", path)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("it could not be tried: {error}"))?;
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    if output.status.code().is_none() {
-        return Err(format!("loading it crashes a process ({})", output.status));
-    }
-    if complaint.contains("cannot be preloaded") {
-        return Err(format!("it cannot be loaded: {}", printable(&complaint)));
-    }
-    Ok(())
-}
 
 /// A graph for onnxruntime. A session of the crate runs one thing at a time (the library's own
 /// parts are not all thread-safe), so there is one for each worker that runs, made when it is first
