@@ -178,6 +178,39 @@ fn of_a_folders_libraries_the_highest_version_that_can_be_used_is_taken() {
 }
 
 #[test]
+fn fewer_threads_keep_fewer_sessions() {
+    let server = Server::with()
+        .real_models()
+        .setting("engine", "onnxruntime")
+        .setting("onnxruntime-path", library().display())
+        .setting("threads", 4)
+        .start();
+    let sessions = || server.count("onnxruntime_sessions");
+    let set_threads = |count: &str| {
+        redis::cmd("CONFIG").arg(&["SET", "image.threads", count]).text(&mut server.client());
+    };
+    // One for each graph that is loaded, before anything runs at once.
+    let graphs = sessions();
+    assert!(graphs > 0);
+    let run_at_once = || {
+        wait_until("a graph is run by two workers at once", || {
+            let ask = |_| server.send(&recognize("k", &photos::unique(&photos::red())));
+            let waiting: Vec<Pending> = (0..8).map(ask).collect();
+            waiting.into_iter().for_each(|pending| drop(pending.reply().text()));
+            sessions() > graphs
+        });
+        assert!(sessions() <= graphs + 3, "{}", sessions());
+    };
+    run_at_once();
+    set_threads("1");
+    wait_until("each graph has one session", || sessions() == graphs);
+    recognize("k", &photos::red()).text(&mut server.client());
+    assert_eq!(sessions(), graphs);
+    set_threads("4");
+    run_at_once();
+}
+
+#[test]
 fn onnxruntime_alone_without_its_library_is_nomodel_with_advice() {
     let server = Server::with()
         .setting("engine", "onnxruntime")

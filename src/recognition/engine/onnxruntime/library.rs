@@ -6,17 +6,24 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use ort::environment::{Environment, EnvironmentBuilder};
 
+use super::OneSession;
 use crate::files::real_path;
+use crate::recognition::engine::spare::Pools;
 use crate::recognition::error::printable;
 
 const FILE_NAME: &str = "libonnxruntime.so";
 
-/// The library, loaded.
+/// The library, loaded, and what it runs graphs with.
 pub struct Library {
     pub environment: Environment,
+    pub pools: Arc<Pools<OneSession>>,
+    /// How many sessions there are.
+    pub sessions: Arc<AtomicUsize>,
     path: PathBuf,
     /// Those that were tried before it, each with what is wrong with it.
     passed_over: Vec<String>,
@@ -31,7 +38,10 @@ impl Library {
             let told = |problem: String| format!("{}: {problem}", path.display());
             match load(&path) {
                 Ok(builder) => match settle(builder) {
-                    Ok(environment) => return Ok(Library { environment, path, passed_over }),
+                    Ok(environment) => {
+                        let (pools, sessions) = (Pools::new(), Arc::default());
+                        return Ok(Library { environment, pools, sessions, path, passed_over });
+                    }
                     Err(problem) => {
                         // It stays loaded, and a process has one: no other can be tried.
                         passed_over.push(told(problem));

@@ -2,7 +2,8 @@
 
 mod library;
 
-use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
@@ -10,22 +11,46 @@ use ort::session::Session as OrtSession;
 use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights};
 use ort::value::TensorRef;
 
+use super::spare::Pool;
 use super::{Onnx, Output, Session};
 use crate::recognition::error::{LoadError, printable};
 pub use library::Library;
 
 pub const NAME: &str = "onnxruntime";
 
-/// A graph for onnxruntime. A session of the crate runs one thing at a time (the library's own
-/// parts are not all thread-safe), so there is one for each worker that runs, made when it is first
-/// needed; they share the packed weights.
+/// A session of the crate, which runs one thing at a time (the library's own parts are not all
+/// thread-safe): there is one for each worker that runs a graph, made when it is first needed.
+/// Those of a graph share the packed weights.
+pub struct OneSession {
+    session: OrtSession,
+    _counted: Counted,
+}
+
+/// One of the sessions that there are.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Counted {
+        count.fetch_add(1, Relaxed);
+        Counted(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A graph for onnxruntime.
 pub struct OnnxRuntimeSession {
     environment: Environment,
     onnx: Vec<u8>,
     /// The one output that is wanted.
     output: Option<String>,
     packed: PrepackedWeights,
-    idle: Mutex<Vec<OrtSession>>,
+    spare: Arc<Pool<OneSession>>,
+    sessions: Arc<AtomicUsize>,
 }
 
 impl OnnxRuntimeSession {
@@ -35,28 +60,29 @@ impl OnnxRuntimeSession {
             onnx: onnx.bytes.to_vec(),
             output: onnx.output.map(str::to_owned),
             packed: PrepackedWeights::new(),
-            idle: Mutex::new(Vec::new()),
+            spare: library.pools.add(),
+            sessions: library.sessions.clone(),
         };
         let refuse = |reason: String| {
             LoadError(format!("onnxruntime cannot load the graph: {}", printable(&reason)))
         };
         let mut session = graph.new_session().map_err(refuse)?;
         if let Some(name) = onnx.output
-            && !session.outputs().iter().any(|output| output.name() == name)
+            && !session.session.outputs().iter().any(|output| output.name() == name)
         {
             // The library gives nothing that the file does not call an output.
             graph.onnx.extend(as_graph_output(name));
             session = graph.new_session().map_err(refuse)?;
         }
-        let inputs = session.inputs().len();
+        let inputs = session.session.inputs().len();
         if inputs != 1 {
             return Err(refuse(format!("it has {inputs} inputs, one is expected")));
         }
-        graph.put_back(session);
+        graph.spare.put_back(session);
         Ok(graph)
     }
 
-    fn new_session(&self) -> Result<OrtSession, String> {
+    fn new_session(&self) -> Result<OneSession, String> {
         let build = || -> ort::Result<OrtSession> {
             OrtSession::builder(&self.environment)?
                 .with_log_level(LogLevel::Error)?
@@ -66,25 +92,17 @@ impl OnnxRuntimeSession {
                 .with_prepacked_weights(&self.packed)?
                 .commit_from_memory(&self.onnx)
         };
-        build().map_err(|error| error.to_string())
-    }
-
-    fn take(&self) -> Result<OrtSession, String> {
-        let idle = self.idle.lock().pop();
-        idle.map_or_else(|| self.new_session(), Ok)
-    }
-
-    fn put_back(&self, session: OrtSession) {
-        self.idle.lock().push(session);
+        let session = build().map_err(|error| error.to_string())?;
+        Ok(OneSession { session, _counted: Counted::new(&self.sessions) })
     }
 }
 
 impl Session for OnnxRuntimeSession {
     fn run(&self, shape: &[usize], input: &[f32]) -> Result<Vec<Output>, String> {
-        let mut session = self.take()?;
-        let outputs = run(&mut session, self.output.as_deref(), shape, input)
+        let mut session = self.spare.take().map_or_else(|| self.new_session(), Ok)?;
+        let outputs = run(&mut session.session, self.output.as_deref(), shape, input)
             .map_err(|error| printable(&error.to_string()));
-        self.put_back(session);
+        self.spare.put_back(session);
         outputs
     }
 
