@@ -59,8 +59,9 @@ clients: prepare ## Fetches the client libraries of examples/ into target/client
 photos: prepare ## Fetches real photos for the demo and the tests into target/photos
 	@$(PYTHON) tools/fetch-photos
 
-run: build models engine ## Runs a server with the module in the foreground; PORT=…
-	redis-server redis.conf.example --port $(PORT) --bind 127.0.0.1 \
+run: build models engine ## Runs a server with the module in the foreground, its data in run/; PORT=…
+	@mkdir -p run
+	redis-server redis.conf.example --port $(PORT) --bind 127.0.0.1 --dir run \
 		--loadmodule "$(CURDIR)/$(RELEASE)" models-path "$(CURDIR)/models"
 
 bench: build models onnxruntime photos ## Measures hits and misses, side by side, as ratios
