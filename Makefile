@@ -26,7 +26,7 @@ test: models onnxruntime photos clients ## Proves every promise on real servers 
 	cargo build --workspace --all-targets $(FEATURES)
 	cargo test --workspace --all-targets $(FEATURES)
 
-test-servers: models onnxruntime photos ## Runs the suite on Redis 7.0 and 8.0, Valkey 8.1 and 9.1 (SERVER=… only one)
+test-servers: models onnxruntime photos ## Runs the suite on Redis 7.0, 8.0 and 8.2, Valkey 8.1 and 9.1 (SERVER=… only one)
 	cargo build --workspace --all-targets $(FEATURES)
 	@tools/test-servers $(SERVER)
 
