@@ -26,7 +26,7 @@ test: models onnxruntime photos clients ## Proves every promise on real servers 
 	cargo build --workspace --all-targets $(FEATURES)
 	cargo test --workspace --all-targets $(FEATURES)
 
-test-servers: models onnxruntime photos ## Runs the suite on Redis 7.0 and 8.0, Valkey 8.1 and 9.1 (SERVER=… only one)
+test-servers: models onnxruntime photos ## Runs the suite on Redis 7.0, 8.0 and 8.2, Valkey 8.1 and 9.1 (SERVER=… only one)
 	cargo build --workspace --all-targets $(FEATURES)
 	@tools/test-servers $(SERVER)
 
@@ -59,8 +59,9 @@ clients: prepare ## Fetches the client libraries of examples/ into target/client
 photos: prepare ## Fetches real photos for the demo and the tests into target/photos
 	@$(PYTHON) tools/fetch-photos
 
-run: build models engine ## Runs a server with the module in the foreground; PORT=…
-	redis-server redis.conf.example --port $(PORT) --bind 127.0.0.1 \
+run: build models engine ## Runs a server with the module in the foreground, its data in run/; PORT=…
+	@mkdir -p run
+	redis-server redis.conf.example --port $(PORT) --bind 127.0.0.1 --dir run \
 		--loadmodule "$(CURDIR)/$(RELEASE)" models-path "$(CURDIR)/models"
 
 bench: build models onnxruntime photos ## Measures hits and misses, side by side, as ratios

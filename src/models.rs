@@ -236,6 +236,29 @@ pub fn engine() -> (&'static str, String) {
     found.map_or(("none", String::new()), |found| (found.engines.name(), found.engines.describe()))
 }
 
+/// How many workers there are from now on. The engines drop what they keep for more of them in
+/// [`shrink_engines`].
+pub fn set_workers(count: usize) {
+    if let Some(registry) = REGISTRY.read().as_ref() {
+        registry.engines.set_workers(count);
+    }
+}
+
+/// Not for the main thread: it takes a while.
+pub fn shrink_engines() {
+    let engines = REGISTRY.read().as_ref().map(|registry| registry.engines.clone());
+    if let Some(engines) = engines {
+        engines.shrink();
+    }
+}
+
+/// The sessions of onnxruntime in memory; never waits.
+pub fn engine_sessions() -> usize {
+    let registry = REGISTRY.try_read();
+    let found = registry.as_ref().and_then(|registry| registry.as_ref());
+    found.map_or(0, |found| found.engines.sessions())
+}
+
 /// Hands every entry to `visit`; never waits, as INFO in a crash report must not.
 pub fn for_each(mut visit: impl FnMut(&Entry)) {
     if let Some(registry) = REGISTRY.try_read()

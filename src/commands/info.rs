@@ -14,6 +14,7 @@ pub fn fill(section: &Section) {
     let (engine, reason) = models::engine();
     section.text("engine", engine);
     section.text("engine_reason", &reason);
+    section.number("onnxruntime_sessions", models::engine_sessions() as u64);
     section.number("workers", METRICS.workers.load(Relaxed));
     section.number("workers_busy", METRICS.busy_workers.load(Relaxed));
     section.number("queue_length", METRICS.queue_length.load(Relaxed));

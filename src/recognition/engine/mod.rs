@@ -5,9 +5,11 @@
 //! the engine is no part of a result's version.
 
 mod onnxruntime;
+mod spare;
 mod tract;
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::error::LoadError;
 
@@ -89,6 +91,26 @@ impl Engines {
             (Wish::OnnxRuntime, Err(_)) => "none",
             (_, Err(_)) => tract::NAME,
         }
+    }
+
+    /// How many threads run graphs at the same time, from now on. What the engines keep for more than
+    /// those goes with [`Engines::shrink`], and as runs end.
+    pub fn set_workers(&self, count: usize) {
+        if let Ok(library) = &self.onnxruntime {
+            library.pools.set_most(count);
+        }
+    }
+
+    /// Drops what is kept for more workers than there are: not for a thread that is waited for.
+    pub fn shrink(&self) {
+        if let Ok(library) = &self.onnxruntime {
+            library.pools.shrink();
+        }
+    }
+
+    /// The sessions of onnxruntime in memory: of each graph one for every worker that has run it.
+    pub fn sessions(&self) -> usize {
+        self.onnxruntime.as_ref().map_or(0, |library| library.sessions.load(Relaxed))
     }
 
     /// Loads an ONNX graph with one input, and prepares it for that shape.

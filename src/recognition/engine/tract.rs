@@ -17,6 +17,8 @@ pub const NAME: &str = "tract";
 /// Shapes of one graph that are kept compiled. Tasks round their sizes up to a few.
 const MOST_PLANS: usize = 24;
 
+/// A graph for tract. All workers share what is compiled; what a run needs besides is made for that
+/// run and dropped with it, so nothing is kept for each worker.
 pub struct TractSession {
     onnx: Vec<u8>,
     output: Option<String>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::node::{Module, Node};
+use super::storage;
 
 #[derive(Debug, Default, Serialize)]
 pub struct Judgement {
@@ -64,6 +65,9 @@ fn judge_node(node: &Node, judgement: &mut Judgement) {
     }
     for text in &node.not_told {
         judgement.notes.push(format!("{address}: not told: {text}"));
+    }
+    if module.galleries > 0 {
+        storage::judge(node, module.galleries, judgement);
     }
 }
 

@@ -4,6 +4,7 @@ mod discover;
 mod galleries;
 mod judge;
 mod node;
+mod storage;
 mod tables;
 
 use std::io::IsTerminal;
@@ -51,11 +52,12 @@ Examples:
 Of one server also its master and all replicas are shown; of a cluster every node. Wrong is: a node that does not \
 answer, is loading, or has not loaded the module; a replica without its master; a cluster that does not serve all \
 slots; a model that is missing on a node or has another version there; a default model that differs or has failed; a \
-gallery that holds other embeddings than the first one.
+gallery that holds other embeddings than the first one; a master with a gallery that it may evict (allkeys-* and a \
+maxmemory), or of which nothing is on disk. What only a failover would bring about is a note.
 
 What an ACL user must be allowed: +info +role +image.models +config|get, in a cluster +cluster|shards +cluster|info, for galleries +image.gallery +image.subjects.
 
-Exit status: 0 all is well, 1 something is wrong, 2 could not work at all.";
+Exit status: 0 nothing is wrong, 1 something is wrong, 2 could not work at all.";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use redis::{Cmd, Value, cmd};
 use serde::Serialize;
 
+use super::storage::Storage;
 use crate::connect::{Address, Connection, map, text};
 use crate::error::Error;
 
@@ -29,6 +30,7 @@ pub struct Node {
     pub unreachable: Option<String>,
     pub loading: bool,
     pub cluster_ok: Option<bool>,
+    pub storage: Storage,
     /// `None`: this node has no module redis-image.
     pub module: Option<Module>,
     /// What could not be asked, mostly because of the user's ACL.
@@ -65,6 +67,7 @@ pub struct Module {
     pub timed_out: u64,
     pub stored: u64,
     pub not_stored: u64,
+    pub galleries: u64,
     pub models: Vec<Model>,
 }
 
@@ -155,6 +158,7 @@ impl Asked<'_> {
             let state = parse_info(&text(&state).unwrap_or_default());
             node.cluster_ok = Some(state.get("cluster_state").is_some_and(|state| state == "ok"));
         }
+        node.storage = Storage::read(&self.info("memory").await?, &persistence);
         let image = self.info("image").await?;
         if image.contains_key("image_version") {
             let mut module = read_module(&image);
@@ -162,8 +166,23 @@ impl Asked<'_> {
                 node.not_told.push(format!("IMAGE.MODELS: {}", reason(&error)));
             }
             match self.value(cmd("CONFIG").arg("GET").arg("image.model")).await {
-                Ok(pair) => module.default_model = setting(&pair),
+                Ok(pair) => module.default_model = setting(&pair).unwrap_or_default(),
                 Err(error) => node.not_told.push(format!("CONFIG GET: {}", reason(&error))),
+            }
+            if module.galleries > 0 && node.storage.append_only == Some(false) {
+                // Renamed or forbidden on many servers, and in no section of INFO.
+                let told = self.value(cmd("CONFIG").arg("GET").arg("save")).await;
+                let why_not = match told.as_ref().map(setting) {
+                    Ok(Some(points)) => {
+                        node.storage.save_points = Some(points);
+                        None
+                    }
+                    Ok(None) => Some("it has no such setting".to_owned()),
+                    Err(error) => Some(reason(error)),
+                };
+                node.not_told.extend(why_not.map(|why| {
+                    format!("CONFIG GET save, so whether its galleries are saved at all: {why}")
+                }));
             }
             node.module = Some(module);
         }
@@ -188,9 +207,9 @@ impl Asked<'_> {
     }
 }
 
-/// The value in a reply to CONFIG GET of one setting.
-fn setting(pair: &Value) -> String {
-    map(pair).and_then(|pair| pair.into_values().next().and_then(text)).unwrap_or_default()
+/// The value in a reply to CONFIG GET of one setting; `None` where the server has no such setting.
+fn setting(pair: &Value) -> Option<String> {
+    map(pair)?.into_values().next().and_then(text)
 }
 
 /// The fields of a reply to INFO.
@@ -253,6 +272,7 @@ fn read_module(info: &BTreeMap<String, String>) -> Module {
         timed_out: number("timed_out"),
         stored: number("stored"),
         not_stored: not_stored.filter_map(|(_, count)| count.parse::<u64>().ok()).sum(),
+        galleries: number("galleries"),
         models: models.collect(),
     }
 }

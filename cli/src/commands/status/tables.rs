@@ -28,7 +28,12 @@ pub fn render(nodes: &[Node], galleries: &Table, judgement: &Judgement, in_colou
         }
     }
     if judgement.problems.is_empty() {
-        verdict += &format!("all {} node(s) are well\n", nodes.len());
+        verdict += &match judgement.notes.is_empty() {
+            true => format!("all {} node(s) are well\n", nodes.len()),
+            false => {
+                format!("nothing wrong was found on {} node(s), but see the notes\n", nodes.len())
+            }
+        };
     }
     parts.push(verdict);
     parts.join("\n")
