@@ -148,6 +148,16 @@ fn a_library_that_cannot_be_used_leaves_tract() {
 }
 
 #[test]
+fn a_folder_with_a_space_and_a_colon_in_its_name_is_as_good_as_any() {
+    let folder = tempfile::Builder::new().prefix("a b:c").tempdir().expect("a folder");
+    // No link, which would be followed out of the folder.
+    let copy = folder.path().join(library().file_name().expect("a name"));
+    std::fs::copy(library(), copy).expect("copied");
+    let server = Server::with().setting("onnxruntime-path", folder.path().display()).start();
+    assert_eq!(server.info()["engine"], "onnxruntime", "{}", server.info()["engine_reason"]);
+}
+
+#[test]
 fn of_a_folders_libraries_the_highest_version_that_can_be_used_is_taken() {
     let folder = tempfile::tempdir().expect("a folder");
     let named = |version: &str| folder.path().join(format!("libonnxruntime.so{version}"));

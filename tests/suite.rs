@@ -20,6 +20,7 @@ mod clients;
 mod cluster;
 mod command_table;
 mod commands;
+mod connections;
 mod engines;
 mod example_config;
 mod expired_fields;

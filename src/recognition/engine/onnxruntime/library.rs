@@ -134,9 +134,12 @@ fn contained<T>(action: impl FnOnce() -> Result<T, String>) -> Result<T, String>
 /// Has another process load the library: this very program, which is asked for its version and
 /// ends. If that process dies of it, this one would have, too.
 fn check_elsewhere(path: &Path) -> Result<(), String> {
+    // Named from within its folder: LD_PRELOAD is a list, which a space or a colon in a path would split.
+    let folder = path.parent().unwrap_or(Path::new("/"));
     let output = Command::new("/proc/self/exe")
         .arg("--version")
-        .env("LD_PRELOAD", path)
+        .current_dir(folder)
+        .env("LD_PRELOAD", Path::new(".").join(path.file_name().unwrap_or_default()))
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("it could not be tried: {error}"))?;
