@@ -6,7 +6,7 @@ import asyncio
 
 import redis.asyncio as redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from redis.exceptions import ClusterError, ConnectionError, ResponseError, TimeoutError
 
 import story
 
@@ -28,8 +28,8 @@ async def main():
             try:
                 return (await server.execute_command("IMAGE.GET", key)
                         or await server.execute_command("IMAGE.RECOGNIZE", key, photo))
-            except (ConnectionError, TimeoutError):
-                pass  # a node has gone; redis-py asks the others who has its slots now
+            except (ConnectionError, TimeoutError, ClusterError):
+                pass  # a node has gone, or a slot is on its way; redis-py asks the others who has it now
             except ResponseError as error:
                 if not story.passes(error):
                     return error

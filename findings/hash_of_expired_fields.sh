@@ -28,6 +28,7 @@ server() {
     mkdir -p "$folder/$port"
     "$program" --port "$port" --bind 127.0.0.1 --dir "$folder/$port" --save '' --repl-diskless-sync-delay 0 "$@" >"$folder/$port/log" 2>&1 &
     pids+=($!)
+    disown
     until redis-cli -p "$port" PING 2>/dev/null | grep -q PONG; do sleep 0.1; done
 }
 

@@ -135,14 +135,10 @@ fn write_directly(
     expiry: Option<i64>,
 ) -> Result<(), NotStored> {
     let Some(hash) = WrittenHash::open(ctx, name) else { return Err(NotStored::Foreign) };
-    for field in stale {
-        hash.delete(field);
-    }
-    hash.set(&fields);
-    if let Some(expiry) = expiry {
-        hash.expire_at(expiry);
-    }
-    Ok(())
+    let written = stale.iter().all(|field| hash.delete(field))
+        && hash.set(&fields)
+        && expiry.is_none_or(|expiry| hash.expire_at(expiry));
+    if written { Ok(()) } else { Err(NotStored::Refused) }
 }
 
 /// Whether the server has room for what a job has found. Not by `verify_oom`: that knows only how full

@@ -336,14 +336,18 @@ fn work_until_closed(number: usize) {
         job_ended();
     }
     models::shrink_engines();
+    job_ended();
 }
 
 fn next_job(number: usize) -> Option<Work> {
     let mut state = STATE.lock();
     loop {
-        if state.closed || number >= state.wanted {
+        // Not at the server's end: what it would free is about to vanish.
+        if state.closed || (number >= state.wanted && !state.halted) {
             state.alive[number] = false;
             publish_workers(&state);
+            // Until it has given back what it no longer needs.
+            state.running += 1;
             return None;
         }
         let work = if state.halted { None } else { state.jobs.pop_front() };

@@ -22,6 +22,7 @@ struct Quirks {
 const NONE: Quirks = Quirks { asks_anybody: false, lost_by_ask: false };
 const ASKS_ANYBODY: Quirks = Quirks { asks_anybody: true, ..NONE };
 const LOST_BY_ASK: Quirks = Quirks { lost_by_ask: true, ..NONE };
+const BOTH: Quirks = Quirks { asks_anybody: true, lost_by_ask: true };
 
 mod all {
     use super::*;
@@ -96,9 +97,9 @@ mod one_server {
 }
 
 mod slots_move {
-    use super::{ASKS_ANYBODY, LOST_BY_ASK, NONE};
+    use super::{ASKS_ANYBODY, BOTH, LOST_BY_ASK, NONE};
     clients! { while_slots_move:
-        redis_py NONE, redis_py_asyncio ASKS_ANYBODY, valkey_py LOST_BY_ASK, valkey_glide NONE,
+        redis_py NONE, redis_py_asyncio BOTH, valkey_py LOST_BY_ASK, valkey_glide NONE,
         coredis NONE, node_redis NONE, node_redis_5 NONE, ioredis NONE, iovalkey NONE,
         redis_rs NONE, redis_rs_async NONE, fred LOST_BY_ASK, rustis NONE, phpredis LOST_BY_ASK,
         redis_rb ASKS_ANYBODY, redis_cli ASKS_ANYBODY,

@@ -153,9 +153,10 @@ impl Drop for Key {
     }
 }
 
-/// A hash that is written without commands, each write with the command that does the same on replicas
-/// and in the append-only file. The server checks nothing here, neither role nor slot nor memory: who
-/// calls this has. Not while writes are paused.
+/// A hash that is written without commands, each write behind the command that does the same on replicas
+/// and in the append-only file; where the server does not know that command (it may be renamed) nothing
+/// is written. The server checks nothing else here, neither role nor slot nor memory: who calls this
+/// has. Not while writes are paused.
 pub struct WrittenHash<'a> {
     ctx: &'a Context,
     name: &'a RedisString,
@@ -181,33 +182,45 @@ impl WrittenHash<'_> {
         fits.contains(&found).then_some(hash)
     }
 
-    pub fn delete(&self, field: &[u8]) {
+    /// False if nothing was written.
+    #[must_use]
+    pub fn delete(&self, field: &[u8]) -> bool {
+        if !self.replicate(c"HDEL", &[field]) {
+            return false;
+        }
         // The pointer that the header calls `REDISMODULE_HASH_DELETE`.
         self.change(field, std::ptr::without_provenance_mut(1));
-        self.replicate(c"HDEL", &[field]);
         notify_of(self.ctx, raw::REDISMODULE_NOTIFY_HASH, c"hdel", self.name);
+        true
     }
 
-    /// Sets fields, all of them by one command.
-    pub fn set(&self, fields: &[(&[u8], &[u8])]) {
+    /// Sets fields, all of them by one command. False if nothing was written.
+    #[must_use]
+    pub fn set(&self, fields: &[(&[u8], &[u8])]) -> bool {
+        let arguments: Vec<&[u8]> =
+            fields.iter().flat_map(|(field, value)| [*field, *value]).collect();
+        if !self.replicate(c"HSET", &arguments) {
+            return false;
+        }
         for (field, value) in fields {
             let value = RedisString::create_from_slice(null_mut(), value);
             self.change(field, value.inner);
         }
-        let arguments: Vec<&[u8]> =
-            fields.iter().flat_map(|(field, value)| [*field, *value]).collect();
-        self.replicate(c"HSET", &arguments);
         notify_of(self.ctx, raw::REDISMODULE_NOTIFY_HASH, c"hset", self.name);
+        true
     }
 
-    /// Has the key expire at that time, in milliseconds since 1970.
-    pub fn expire_at(&self, time: i64) {
-        let set_expire = api!(RedisModule_SetAbsExpire);
-        // SAFETY: a key that is open for writing.
-        if unsafe { set_expire(self.key, time) } == raw::REDISMODULE_OK as c_int {
-            self.replicate(c"PEXPIREAT", &[time.to_string().as_bytes()]);
-            notify_of(self.ctx, raw::REDISMODULE_NOTIFY_GENERIC, c"expire", self.name);
+    /// Has the key expire at that time, in milliseconds since 1970. False if nothing was written.
+    #[must_use]
+    pub fn expire_at(&self, time: i64) -> bool {
+        if !self.replicate(c"PEXPIREAT", &[time.to_string().as_bytes()]) {
+            return false;
         }
+        let set_expire = api!(RedisModule_SetAbsExpire);
+        // SAFETY: a key that is open for writing, and holds what `set` wrote.
+        let status = unsafe { set_expire(self.key, time) };
+        notify_of(self.ctx, raw::REDISMODULE_NOTIFY_GENERIC, c"expire", self.name);
+        status == raw::REDISMODULE_OK as c_int
     }
 
     fn change(&self, field: &[u8], value: *mut raw::RedisModuleString) {
@@ -226,7 +239,7 @@ impl WrittenHash<'_> {
         };
     }
 
-    fn replicate(&self, command: &CStr, arguments: &[&[u8]]) {
+    fn replicate(&self, command: &CStr, arguments: &[&[u8]]) -> bool {
         let replicate = api!(RedisModule_Replicate);
         let held: Vec<RedisString> = arguments
             .iter()
@@ -236,7 +249,7 @@ impl WrittenHash<'_> {
             held.iter().map(|string| string.inner).collect();
         // SAFETY: the format says what follows: a string, then a list of strings with its length, which
         // all outlive the call.
-        unsafe {
+        let status = unsafe {
             replicate(
                 self.ctx.ctx,
                 command.as_ptr(),
@@ -246,6 +259,7 @@ impl WrittenHash<'_> {
                 strings.len(),
             )
         };
+        status == raw::REDISMODULE_OK as c_int
     }
 }
 

@@ -46,7 +46,9 @@ impl<T> Pools<T> {
     pub fn shrink(&self) {
         let pools: Vec<Arc<Pool<T>>> = self.pools.lock().iter().filter_map(Weak::upgrade).collect();
         for pool in pools {
-            drop(pool.cut(&mut pool.spare.lock()));
+            let too_many = pool.cut(&mut pool.spare.lock());
+            // Without the lock: other workers want to take one meanwhile.
+            drop(too_many);
         }
     }
 }
