@@ -51,16 +51,9 @@ fn start_reload(ctx: &Context) -> Result<Option<Reply>, Error> {
         }
         Err(refused) => return Err(refused.error("no reload was begun")),
     };
-    match reload::begin() {
-        Ok(()) => {
-            reload::attach(client);
-            Ok(None)
-        }
-        Err(error) => {
-            client.abort();
-            Err(error)
-        }
-    }
+    let (client, ()) = blocked::keep_if(client, reload::begin)?;
+    reload::attach(client);
+    Ok(None)
 }
 
 fn describe_all() -> Reply {

@@ -182,21 +182,14 @@ impl Call<'_> {
         client: Option<Client>,
         accept: impl FnOnce() -> Result<RequestId, Error>,
     ) -> Result<Option<Reply>, Error> {
-        match (accept(), client) {
-            (Ok(id), Some(client)) => {
-                let (shape, timeout_ms) = (self.shape(), self.timeout_ms());
-                let waiter = Waiter { client, shape, timeout_ms, since: self.accepted };
-                in_flight::with(|in_flight| in_flight.attach_asker(id, waiter));
-                Ok(None)
-            }
-            (Ok(_), None) => Ok(Some(Reply::Status("ACCEPTED"))),
-            (Err(error), client) => {
-                if let Some(client) = client {
-                    client.abort();
-                }
-                Err(error)
-            }
-        }
+        let Some(client) = client else {
+            return accept().map(|_| Some(Reply::Status("ACCEPTED")));
+        };
+        let (client, id) = blocked::keep_if(client, accept)?;
+        let (shape, timeout_ms) = (self.shape(), self.timeout_ms());
+        let waiter = Waiter { client, shape, timeout_ms, since: self.accepted };
+        in_flight::with(|in_flight| in_flight.attach_asker(id, waiter));
+        Ok(None)
     }
 
     fn timeout_ms(&self) -> i64 {

@@ -44,12 +44,11 @@ pub fn wait(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         }
         let client = blocked::block::<Waits>(ctx, timeout_ms)
             .map_err(|refused| refused.error("no result is there yet"))?;
+        let bytes = keys.iter().map(Awaited::bytes).sum();
+        let (client, ()) =
+            blocked::keep_if(client, || in_flight::with(|in_flight| in_flight.check_room(bytes)))?;
         let since = Instant::now();
         let wait = Wait { client, model: model.clone(), form: Form::List, keys, timeout_ms, since };
-        if let Err(error) = in_flight::with(|in_flight| in_flight.check_room(wait.bytes())) {
-            wait.client.abort();
-            return Err(error);
-        }
         in_flight::with(|in_flight| in_flight.wait_for(wait));
         Ok(None)
     })

@@ -142,7 +142,7 @@ impl InFlight {
         history.requests.insert(id);
     }
 
-    /// Gives a request of the form without a key the place that its digest determines.
+    /// Gives a request of `IMAGE.RECOGNIZE_AUTO` the place that its digest determines.
     pub fn name(&mut self, id: RequestId, place: Rc<Place>) {
         if let Some(request) = self.requests.get_mut(&id) {
             request.target = Target::Named(place.clone());

@@ -28,7 +28,7 @@ pub struct Place {
 #[derive(Clone)]
 pub enum Target {
     Named(Rc<Place>),
-    /// The form without a key, before the digest is known. The user's rights on the key that will
+    /// `IMAGE.RECOGNIZE_AUTO`, before the digest is known. The user's rights on the key that will
     /// be computed are still to be checked.
     Computed {
         db: i32,

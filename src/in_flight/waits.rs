@@ -76,10 +76,16 @@ impl Left {
     }
 }
 
-impl Wait {
-    /// What its keys cost while it waits.
+impl Awaited {
+    /// What it costs while it is waited for.
     pub fn bytes(&self) -> usize {
-        self.keys.iter().map(|key| size_of::<Awaited>() + key.place.key.len()).sum()
+        size_of::<Awaited>() + self.place.key.len()
+    }
+}
+
+impl Wait {
+    fn bytes(&self) -> usize {
+        self.keys.iter().map(Awaited::bytes).sum()
     }
 }
 

@@ -12,6 +12,7 @@
 
 use std::mem::ManuallyDrop;
 use std::os::raw::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::null_mut;
 
 use redis_module::{Context, ContextFlags, raw};
@@ -98,6 +99,25 @@ pub fn block<W: Waiting>(ctx: &Context, timeout_ms: i64) -> Result<Client, Canno
     }
 }
 
+/// Does, in the command that blocked the client, what the client is to wait for. If that fails, or
+/// panics, the client is let go: the command then replies by itself, and only one reply may come.
+pub fn keep_if<T>(
+    client: Client,
+    begin: impl FnOnce() -> Result<T, Error>,
+) -> Result<(Client, T), Error> {
+    match catch_unwind(AssertUnwindSafe(begin)) {
+        Ok(Ok(begun)) => Ok((client, begun)),
+        Ok(Err(error)) => {
+            client.abort();
+            Err(error)
+        }
+        Err(panic) => {
+            client.abort();
+            resume_unwind(panic)
+        }
+    }
+}
+
 impl Client {
     pub fn id(&self) -> ClientId {
         ClientId(self.handle as usize)
@@ -119,7 +139,7 @@ impl Client {
     }
 
     /// Lets the client go in the very command that blocked it, which replies by itself.
-    pub fn abort(self) {
+    fn abort(self) {
         let abort = api!(RedisModule_AbortBlock);
         let this = ManuallyDrop::new(self);
         // SAFETY: as in `unblock`; no callback but `on_free` will be called.

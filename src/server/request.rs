@@ -62,7 +62,7 @@ pub fn current_user(ctx: &Context) -> Result<RedisString, Error> {
     };
     if name.is_null() {
         let sentence =
-            "nobody knows for whom this is: the form without a key needs a client; name the key";
+            "nobody knows for whom this is: IMAGE.RECOGNIZE_AUTO needs a client; name the key";
         return Err(Error::new(Word::Err, sentence));
     }
     Ok(RedisString::from_redis_module_string(std::ptr::null_mut(), name))

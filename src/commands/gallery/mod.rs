@@ -94,26 +94,21 @@ fn start_with_picture(
     timeout: Option<i64>,
 ) -> Result<Option<Reply>, Error> {
     check_payload(payload)?;
-    let waiter = wait(ctx, timeout)?;
+    let Waiter { client, shape, timeout_ms, since } = wait(ctx, timeout)?;
     let call = Rc::new(call);
     let len = payload.as_slice().len();
-    let next = if len > settings::hash_inline() {
-        accept(&call, &model, len).map(|id| {
-            queue::push_hash(id, Payload::hold(payload));
-            Next::Request(id)
-        })
-    } else {
-        look_up_or_enqueue(&call, &model, payload)
-    };
+    let (client, next) = blocked::keep_if(client, || {
+        if len <= settings::hash_inline() {
+            return look_up_or_enqueue(&call, &model, payload);
+        }
+        let id = accept(&call, &model, len)?;
+        queue::push_hash(id, Payload::hold(payload));
+        Ok(Next::Request(id))
+    })?;
+    let waiter = Waiter { client, shape, timeout_ms, since };
     match next {
-        Ok(Next::Request(id)) => {
-            in_flight::with(|in_flight| in_flight.attach_asker(id, waiter));
-        }
-        Ok(Next::Known(found)) => galleries::begin(ctx, call, waiter, len, found),
-        Err(error) => {
-            waiter.client.abort();
-            return Err(error);
-        }
+        Next::Request(id) => in_flight::with(|in_flight| in_flight.attach_asker(id, waiter)),
+        Next::Known(found) => galleries::begin(ctx, call, waiter, len, found),
     }
     Ok(None)
 }
