@@ -148,3 +148,26 @@ fn galleries_and_reloads_answer_subscribed_clients_too() {
     }
     assert_eq!(server.count("gallery_calls"), 0);
 }
+
+/// As a program of a user's does it: valkey-glide has one connection, and its subscription is on it.
+#[test]
+fn a_client_of_valkey_glide_with_a_subscription_of_its_own_goes_on() {
+    let program = repository().join("tests/programs/glide_subscription.py");
+    let Some(program) = programs::python_at(&program) else { return };
+    let server = Server::with().config("notify-keyspace-events", "Ed").start();
+    let folder = programs::Folder::new();
+    let photos = [1, 2]
+        .map(|number| folder.write(&format!("{number}.png"), &photos::unique(&photos::red())));
+    let client = programs::Running::start(program, &server, &photos);
+    let [step, told] = &client.line()[..] else { panic!("two parts") };
+    assert_eq!(step, "miss");
+    match waiting(&server) {
+        Waiting::Allowed => assert_eq!(told, RED_RESULT),
+        Waiting::Refused => assert!(told.starts_with("NOWAITING "), "{told}"),
+    }
+    assert_eq!(client.line(), ["nowait", "ACCEPTED"]);
+    assert_eq!(client.line(), ["event", "later"]);
+    assert_eq!(client.line(), ["get", RED_RESULT]);
+    client.end();
+    assert_eq!(cmd("PING").text(&mut server.client()), "PONG");
+}

@@ -13,9 +13,14 @@ pub type Program = fn() -> Option<Command>;
 
 /// In Python, with the libraries of `make clients`.
 pub fn python(name: &str) -> Option<Command> {
+    python_at(&example(name))
+}
+
+/// The same for a program that only a test needs.
+pub fn python_at(path: &Path) -> Option<Command> {
     let interpreter = fetched("venv/bin/python")?;
     let mut command = Command::new(interpreter);
-    command.arg(example(name));
+    command.arg(path);
     Some(command)
 }
 
