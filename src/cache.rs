@@ -162,7 +162,7 @@ fn stale_fields(
         Content::Nothing => return Ok(Vec::new()),
         Content::Foreign => return Err(NotStored::Foreign),
     };
-    let fields = key.field_names(usize::MAX);
+    let fields = key.field_names();
     let count = fields.len();
     let own_field = model.field.to_bytes();
     let stale: Vec<Vec<u8>> = fields

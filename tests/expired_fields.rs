@@ -87,6 +87,8 @@ fn a_hash_with_a_living_field_is_what_it_was() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     expire_fields(&mut client, "many", &names[1..]);
     assert!(get("many").error(&mut client).starts_with("WRONGTYPE "));
+    assert!(recognize("many", &photos::red()).error(&mut client).starts_with("WRONGTYPE "));
+    assert_eq!(cmd("HGET").arg(&["many", "f0"]).text(&mut client), "x", "it is still theirs");
     expire_fields(&mut client, "many", &names[..1]);
     assert!(get("many").reply(&mut client).is_nil());
 }

@@ -80,37 +80,58 @@ impl Key {
             (!value.is_null()).then(|| RedisString::from_redis_module_string(null_mut(), value))
         })
     }
-}
 
-impl Key {
-    /// The names of a hash's fields, those that have expired not among them; at most about so many.
-    pub fn field_names(&self, most: usize) -> Vec<Vec<u8>> {
-        let create = api!(RedisModule_ScanCursorCreate);
-        let scan = api!(RedisModule_ScanKey);
-        let destroy = api!(RedisModule_ScanCursorDestroy);
-        let mut names: Vec<Vec<u8>> = Vec::new();
-        // SAFETY: an open hash, which nobody changes meanwhile; `on_field` gets back the list, which
-        // outlives the scan; the cursor is freed once.
-        unsafe {
-            let cursor = create();
-            if cursor.is_null() {
-                return names;
-            }
-            let list = (&raw mut names).cast::<c_void>();
-            while scan(self.0, cursor, Some(on_field), list) != 0 && names.len() < most {}
-            destroy(cursor);
-        }
-        // A scan of Valkey 9 gives expired fields, too.
-        names.retain(|name| self.has_field(name));
+    /// The names of a hash's fields, those that have expired not among them. For small hashes.
+    pub fn field_names(&self) -> Vec<Vec<u8>> {
+        let mut names = Vec::new();
+        self.scan(|some| {
+            names.extend(some.iter().filter(|name| self.has_field(name)).cloned());
+            true
+        });
         names.sort_unstable();
         names.dedup();
         names
     }
 
-    /// Whether no field of a hash is alive, although the server has not yet removed it.
+    /// Whether no field of a hash is alive, although the server has not yet removed it. Of a very large
+    /// hash nobody knows: to look through all of it would hold up the server.
     pub fn is_expired_hash(&self) -> bool {
-        const ENOUGH: usize = 1000;
-        self.field_names(ENOUGH).is_empty()
+        const TOO_MANY: usize = 100_000;
+        let mut alive = true;
+        if self.len() <= TOO_MANY {
+            self.scan(|some| {
+                alive = some.iter().any(|name| self.has_field(name));
+                !alive
+            });
+        }
+        !alive
+    }
+
+    /// Hands over the names of a hash's fields, some at a time, as long as the caller wants more. A name
+    /// may come twice, and on some servers that of an expired field.
+    fn scan(&self, mut wants_more: impl FnMut(&[Vec<u8>]) -> bool) {
+        let create = api!(RedisModule_ScanCursorCreate);
+        let scan = api!(RedisModule_ScanKey);
+        let destroy = api!(RedisModule_ScanCursorDestroy);
+        let mut some: Vec<Vec<u8>> = Vec::new();
+        // SAFETY: takes nothing.
+        let cursor = unsafe { create() };
+        if cursor.is_null() {
+            return;
+        }
+        loop {
+            some.clear();
+            // SAFETY: an open hash, which nobody changes meanwhile; `on_field` gets back the list, which
+            // outlives the call.
+            let more = unsafe {
+                scan(self.0, cursor, Some(on_field), (&raw mut some).cast::<c_void>()) != 0
+            };
+            if !wants_more(&some) || !more {
+                break;
+            }
+        }
+        // SAFETY: made above, freed once.
+        unsafe { destroy(cursor) };
     }
 
     fn has_field(&self, name: &[u8]) -> bool {
@@ -139,7 +160,7 @@ unsafe extern "C" fn on_field(
     names: *mut c_void,
 ) {
     guard("a scan of a hash", (), || {
-        // SAFETY: what `field_names` passed to the scan, and no other reference to it is alive.
+        // SAFETY: what `scan` passed, and no other reference to it is alive.
         let names = unsafe { &mut *names.cast::<Vec<Vec<u8>>>() };
         names.push(RedisString::string_as_slice(field).to_vec());
     });
