@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::io::{self, BufRead};
 use std::time::Instant;
 
-use redis_image::gallery::{Binding, Gallery, Snapshot, Space, UnitVector};
+use gallery::{Binding, Gallery, Snapshot, Space, UnitVector};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -63,7 +63,7 @@ fn load(rows: usize, queries: usize, dimensions: usize, path: &str) -> Result<Lo
     Ok(Loaded { gallery, queries, numbers })
 }
 
-fn search<A: redis_image::gallery::Memory>(
+fn search<A: gallery::Memory>(
     snapshot: &Snapshot<A>,
     queries: &[UnitVector],
     wanted: usize,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use recognition::trim_lists;
 use redis_module::RedisString;
 
 use crate::digest::Digest;
@@ -10,7 +11,6 @@ use crate::error::{Error, Word};
 use crate::in_flight::{self, Form, Left, Request, Shape, Wait, Waiter};
 use crate::metrics::METRICS;
 use crate::models::ServedModel;
-use crate::recognition::trim_lists;
 use crate::reply::{Meta, Reply};
 use crate::server::blocked::{CannotWait, Client, ClientId, Waiting};
 use crate::{galleries, waits};

@@ -1,8 +1,7 @@
 //! SHA-256 of a payload, and the keys that name one.
 
+use recognition::hex;
 use sha2::{Digest as _, Sha256};
-
-use crate::recognition::hex;
 
 /// SHA-256 of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::gallery::GalleryError;
-use crate::recognition::RecognitionError;
+use gallery::GalleryError;
+use recognition::RecognitionError;
 
 /// The first word of an error reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

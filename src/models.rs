@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Instant;
 
 use parking_lot::RwLock;
+use recognition::engine::Engines;
+use recognition::{Recognizer, State};
 
 use crate::error::{Error, Word, quoted};
 use crate::metrics::ModelMetrics;
-use crate::recognition::engine::Engines;
-use crate::recognition::{Recognizer, State};
 use crate::server::log;
 use crate::settings;
 

@@ -49,6 +49,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
+use recognition::embedding::Embedded;
+use recognition::{Recognition, Scratch};
 
 use crate::digest::Digest;
 use crate::error::{Error, Word};
@@ -56,8 +58,6 @@ use crate::galleries::CallId;
 use crate::in_flight::RequestId;
 use crate::metrics::METRICS;
 use crate::models::{self, ServedModel};
-use crate::recognition::embedding::Embedded;
-use crate::recognition::{Recognition, Scratch};
 use crate::searches::{self, Matches};
 use crate::server::payload::Payload;
 use crate::server::{log, main_thread, thread as our_thread};

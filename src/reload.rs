@@ -22,13 +22,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use recognition::State as ModelState;
 use redis_module::Context;
 
 use crate::error::{Error, Word};
 use crate::metrics::METRICS;
 use crate::models::{self, Entry, Registry, ServedModel};
 use crate::queue;
-use crate::recognition::State as ModelState;
 use crate::reply::Reply;
 use crate::server::blocked::{Client, ClientId, Waiting};
 use crate::server::{log, main_thread, thread as our_thread};

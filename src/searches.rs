@@ -5,12 +5,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use gallery::{GalleryError, Match, SubjectId, UnitVector};
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Word};
 use crate::galleries::CallId;
 use crate::galleries::held::ServerSnapshot;
-use crate::gallery::{GalleryError, Match, SubjectId, UnitVector};
 use crate::metrics::METRICS;
 use crate::queue::{self, Done};
 use crate::server::log;

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use recognition::Folder;
+use recognition::decode::DecodeLimits;
+use recognition::engine::Wish;
 use redis_module::configuration::{ConfigurationContext, ConfigurationValue};
 use redis_module::{RedisError, RedisString};
 
 use crate::error::quoted;
 use crate::models;
-use crate::recognition::Folder;
-use crate::recognition::decode::DecodeLimits;
-use crate::recognition::engine::Wish;
 use crate::server::library;
 
 /// A setting that is a number: its name, default and bounds.

@@ -9,13 +9,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-#[allow(dead_code, unused_imports)]
-#[path = "../src/recognition"]
-mod recognition {
-    pub mod decode;
-    mod error;
-}
-
 use image::ImageFormat;
 use recognition::decode::{DecodeLimits, Detail, decode};
 

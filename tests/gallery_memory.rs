@@ -8,10 +8,6 @@ use std::sync::{Mutex, MutexGuard};
 
 use allocator_api2::alloc::{AllocError, Allocator, Global};
 
-#[allow(dead_code, unused_imports)]
-#[path = "../src/gallery/mod.rs"]
-mod gallery;
-
 use gallery::{Binding, SampleId, Sink, Space, UnitVector};
 
 type Gallery = gallery::Gallery<Watching>;

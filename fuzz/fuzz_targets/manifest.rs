@@ -1,13 +1,6 @@
 //! What models of every task have in their manifest: refused with a sentence, or sound.
 #![no_main]
 
-#[allow(dead_code, unused_imports)]
-#[path = "../../src/recognition"]
-mod recognition {
-    pub mod error;
-    pub mod manifest;
-}
-
 use libfuzzer_sys::fuzz_target;
 use recognition::manifest::{Graph, LabelList, Manifest};
 

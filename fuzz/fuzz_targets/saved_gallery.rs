@@ -1,10 +1,6 @@
 //! A saved gallery with its checksum made right: refused, or loaded as a gallery that works.
 #![no_main]
 
-#[allow(dead_code, unused_imports)]
-#[path = "../../src/gallery/mod.rs"]
-mod gallery;
-
 use crc32fast::Hasher;
 use gallery::{Binding, FORMAT, Gallery, SampleId, Sink, Source, Space, UnitVector};
 use libfuzzer_sys::fuzz_target;

@@ -1,10 +1,6 @@
 //! The VECTOR argument: refused, or of unit length and then the same for ever.
 #![no_main]
 
-#[allow(dead_code, unused_imports)]
-#[path = "../../src/gallery/mod.rs"]
-mod gallery;
-
 use gallery::{Binding, Gallery, Space, UnitVector};
 use libfuzzer_sys::fuzz_target;
 

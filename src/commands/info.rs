@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use recognition::State;
+
 use crate::metrics::{METRICS, NotStored};
 use crate::models::{self, ServedModel};
-use crate::recognition::State;
 use crate::server::info::Section;
 use crate::settings;
 

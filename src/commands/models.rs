@@ -1,10 +1,10 @@
 //! `IMAGE.MODELS`: what this node can recognise, and what it cannot and why; and `RELOAD`, which has it
 //! look again.
 
+use recognition::State;
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use crate::error::{Error, Word, quoted};
-use crate::recognition::State;
 use crate::reply::{Model, Reply};
 use crate::server::blocked::{self, CannotWait};
 use crate::server::request;

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use gallery::{MAX_DIMENSIONS, SampleId, Space};
 use redis_module::RedisString;
 
 use crate::digest::Digest;
 use crate::error::{Error, Word, quoted};
-use crate::gallery::{MAX_DIMENSIONS, SampleId, Space};
 use crate::settings::{MAX_TTL, MAX_WAIT};
 
 /// The longest list that `TOP` may ask for.

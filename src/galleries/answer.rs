@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use gallery::Match;
+use recognition::embedding::{Embedded, Rect};
 use redis_module::Context;
 use serde::{Serialize, Serializer};
 
@@ -11,8 +13,6 @@ use super::Call;
 use super::held::ServerGallery;
 use super::lookup::{stale, still};
 use crate::error::{Error, Word};
-use crate::gallery::Match;
-use crate::recognition::embedding::{Embedded, Rect};
 use crate::searches::Matches;
 
 #[derive(Serialize)]

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use recognition::embedding::Embedded;
+
 use super::{Call, Purpose};
 use crate::in_flight::{self, Waiter};
 use crate::metrics::METRICS;
-use crate::recognition::embedding::Embedded;
 use crate::server::blocked::ClientId;
 
 /// Tells one open call from another; never used again.

@@ -4,6 +4,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
+use gallery::{Match, UnitVector};
+use recognition::embedding::{Embedded, Face, Gate, Quality};
 use redis_module::{CallOptionsBuilder, CallReply, CallResult, Context, ContextFlags};
 
 use super::calls::{self, CallId, Open};
@@ -11,8 +13,6 @@ use super::lookup::{stale, still};
 use super::{Call, Purpose};
 use crate::cache;
 use crate::error::{Error, Word, quoted};
-use crate::gallery::{Match, UnitVector};
-use crate::recognition::embedding::{Embedded, Face, Gate, Quality};
 use crate::reply::{Reply, Tree};
 use crate::server::{guard, main_thread, request};
 

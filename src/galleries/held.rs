@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::gallery::{Forgotten, Gallery, GalleryError, SampleId, Snapshot, UnitVector};
+use gallery::{Forgotten, Gallery, GalleryError, SampleId, Snapshot, UnitVector};
+
 use crate::metrics::METRICS;
 use crate::server::memory::ServerMemory;
 

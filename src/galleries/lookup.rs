@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use gallery::Binding;
+use recognition::embedding::Embedded;
+use recognition::stored;
 use redis_module::{Context, RedisString};
 
 use super::held::Held;
@@ -9,10 +12,7 @@ use super::{Call, seen};
 use crate::cache;
 use crate::digest::Digest;
 use crate::error::{Error, Word, quoted};
-use crate::gallery::Binding;
 use crate::models::ServedModel;
-use crate::recognition::embedding::Embedded;
-use crate::recognition::stored;
 use crate::server::gallery_type::{self, Found};
 use crate::server::keyspace::Look;
 use crate::server::request;

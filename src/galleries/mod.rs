@@ -16,15 +16,15 @@ mod turns;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use gallery::{Binding, GalleryError, UnitVector};
+use recognition::embedding::{Embedded, Gate};
 use redis_module::Context;
 
 use crate::digest::Digest;
 use crate::error::{Error, Word};
-use crate::gallery::{Binding, GalleryError, UnitVector};
 use crate::in_flight::{self, Request, RequestId, Target, Waiter};
 use crate::models::ServedModel;
 use crate::queue::Recognized;
-use crate::recognition::embedding::{Embedded, Gate};
 use crate::reply::Reply;
 use crate::searches::{Matches, Question};
 use crate::server::guard;

@@ -7,11 +7,11 @@ use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use recognition::embedding::Embedded;
 use zeroize::Zeroize;
 
 use crate::digest::Digest;
 use crate::metrics::METRICS;
-use crate::recognition::embedding::Embedded;
 use crate::settings;
 
 /// A picture, and the model with its version.

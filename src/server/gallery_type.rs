@@ -11,6 +11,7 @@
 use std::os::raw::{c_char, c_int, c_void};
 use std::ptr::null_mut;
 
+use gallery::{Binding, FORMAT, Sample};
 use redis_module::native_types::RedisType;
 use redis_module::{Context, RedisString, raw};
 
@@ -18,7 +19,6 @@ use super::keyspace::Look;
 use super::rdb::{Rdb, guard_save};
 use super::{guard, log};
 use crate::galleries::held::{Held, ServerGallery};
-use crate::gallery::{Binding, FORMAT, Sample};
 
 /// The command that an append-only file creates a gallery with, and the one that fills it.
 pub const BIND: &std::ffi::CStr = c"IMAGE.BIND";

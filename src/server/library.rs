@@ -4,7 +4,7 @@ use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::files::real_path;
+use recognition::files::real_path;
 
 /// The path of the shared library that this code was loaded from.
 pub fn path() -> Option<PathBuf> {

@@ -26,7 +26,7 @@ pub mod slots;
 pub mod thread;
 
 /// Panics are told on the standard error, without a backtrace: looking up its names in files ends in what
-/// `files::real_path` avoids, so that under RUST_BACKTRACE a panic that is caught would kill the server yet.
+/// `recognition::files::real_path` avoids, so that under RUST_BACKTRACE a panic that is caught would kill the server yet.
 pub fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let _ = writeln!(std::io::stderr(), "redis-image: {panic}");

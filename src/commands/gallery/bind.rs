@@ -1,13 +1,13 @@
 //! `IMAGE.BIND`: makes an empty gallery, or says which sample ids were given out. It is what an
 //! append-only file begins a gallery with: samples alone would not tell of those that were forgotten.
 
+use gallery::Binding;
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use crate::commands::options::{Name, Options};
 use crate::error::{Error, Word};
 use crate::galleries;
 use crate::galleries::held::{Held, ServerGallery};
-use crate::gallery::Binding;
 use crate::reply::Reply;
 use crate::server::gallery_type::{self, Found};
 use crate::server::request;

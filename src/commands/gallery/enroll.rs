@@ -1,5 +1,6 @@
 //! `IMAGE.ENROLL`: adds a sample of a subject, from a picture or as an embedding.
 
+use gallery::{Binding, Sample, SampleId, UnitVector};
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use super::{Given, binding_of, given, redact, rules, start_with_picture};
@@ -7,7 +8,6 @@ use crate::commands::options::{Name, Options};
 use crate::error::{Error, Word};
 use crate::galleries::held::{Held, ServerGallery};
 use crate::galleries::{self, Call, Purpose, enrolled};
-use crate::gallery::{Binding, Sample, SampleId, UnitVector};
 use crate::reply::Reply;
 use crate::server::gallery_type::{self, Found};
 use crate::server::keyspace::{self, Look};

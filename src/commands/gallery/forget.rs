@@ -1,12 +1,12 @@
 //! `IMAGE.FORGET`: removes a subject, or one sample, and says what it cannot reach.
 
+use gallery::SampleId;
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use crate::commands::options::sample_id;
 use crate::error::{Error, Word};
 use crate::galleries;
 use crate::galleries::held::Held;
-use crate::gallery::SampleId;
 use crate::reply::{Reply, Tree};
 use crate::server::gallery_type::{self, Found};
 use crate::server::keyspace::{self, Look};

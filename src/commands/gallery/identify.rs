@@ -1,5 +1,6 @@
 //! `IMAGE.IDENTIFY`, `IMAGE.IDENTIFY_STORED` and `IMAGE.VERIFY`: who is in a picture, and is it who they say.
 
+use gallery::Binding;
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use super::{
@@ -9,7 +10,6 @@ use crate::commands::options::{Name, Options};
 use crate::error::{Error, Word, quoted};
 use crate::galleries::held::{Held, Identity};
 use crate::galleries::{self, Call, Purpose};
-use crate::gallery::Binding;
 use crate::models;
 use crate::reply::Reply;
 use crate::server::keyspace::Look;

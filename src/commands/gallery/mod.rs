@@ -12,6 +12,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use gallery::{Binding, Space, UnitVector};
+use recognition::embedding::{Embedded, GalleryRules};
 use redis_module::{Context, RedisString};
 
 pub use bind::bind;
@@ -26,10 +28,8 @@ use crate::answers::Waits;
 use crate::digest::Digest;
 use crate::error::{Error, Word, quoted};
 use crate::galleries::{self, Call};
-use crate::gallery::{Binding, Space, UnitVector};
 use crate::in_flight::{self, Request, RequestId, Shape, Target, Waiter};
 use crate::models::ServedModel;
-use crate::recognition::embedding::{Embedded, GalleryRules};
 use crate::reply::Reply;
 use crate::server::payload::Payload;
 use crate::server::{blocked, request};
@@ -154,7 +154,7 @@ fn start_with_vector(
     let wanted = call.binding.dimensions;
     if vector.dimensions() != wanted {
         let found = vector.dimensions();
-        return Err(crate::gallery::GalleryError::Dimensions { expected: wanted, found }.into());
+        return Err(gallery::GalleryError::Dimensions { expected: wanted, found }.into());
     }
     let embedded = Embedded { face: None, values: vector.as_slice().to_vec() };
     start_with_embeddings(ctx, call, Arc::from([embedded]), timeout)

@@ -1,11 +1,11 @@
 //! `IMAGE.SUBJECTS` and `IMAGE.GALLERY`: what a gallery holds.
 
+use gallery::SubjectEntry;
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use crate::commands::options::{self, Name, Options};
 use crate::galleries;
 use crate::galleries::held::ServerGallery;
-use crate::gallery::SubjectEntry;
 use crate::reply::{Reply, Tree};
 use crate::server::keyspace::Look;
 use crate::server::request;

@@ -1,0 +1,98 @@
+//! The setting `thorough`: lines are found in up to three looks ([`looks`]), cut out along their curve
+//! ([`cut`]), turned upright ([`direction`]) and read, more than once where the reading is doubtful
+//! ([`reading`]); then they are put in reading order ([`order`]).
+
+mod cut;
+mod direction;
+mod looks;
+mod order;
+mod reading;
+mod region;
+mod view;
+
+use super::{Line, Networks, OutputRules, clipped};
+use crate::decode::Photo;
+use crate::error::RecognitionError;
+use crate::geometry::{Point, clockwise};
+use crate::prepare::Scratch;
+use order::{Found, in_order};
+use reading::{Reader, Widths};
+
+/// Pixels: pictures with a shorter side hold no text.
+const SHORTEST: u32 = 8;
+
+/// What is looked at, and with what.
+struct Source<'a> {
+    photo: &'a Photo,
+    /// The colour of what is outside the photo: red, green, blue.
+    border: [u8; 3],
+    networks: &'a Networks,
+    rules: &'a OutputRules,
+}
+
+pub fn lines(
+    photo: &Photo,
+    networks: &Networks,
+    rules: &OutputRules,
+    scratch: &mut Scratch,
+) -> Result<Vec<Line>, RecognitionError> {
+    Ok(lines_and_widths(photo, networks, rules, scratch)?.0)
+}
+
+/// The lines, and how much was read for them.
+pub fn lines_and_widths(
+    photo: &Photo,
+    networks: &Networks,
+    rules: &OutputRules,
+    scratch: &mut Scratch,
+) -> Result<(Vec<Line>, Widths), RecognitionError> {
+    if photo.width.min(photo.height) < SHORTEST {
+        return Ok((Vec::new(), Widths::default()));
+    }
+    let source = Source { photo, border: border_colour(photo), networks, rules };
+    let regions = looks::find(&source, scratch)?;
+    let axes = direction::of_lines(&source, &regions, scratch)?;
+    let mut reader = Reader::new(&source);
+    let mut found = Vec::new();
+    for (region, axis) in regions.iter().zip(axes) {
+        let Some(reading) = reader.read(region, axis, scratch)? else { continue };
+        let least = match region.is_late {
+            true => rules.late_score_threshold,
+            false => rules.score_threshold.thorough,
+        };
+        if reading.score >= least && !reading.text.trim().is_empty() {
+            let quad = clipped(clockwise(&region.rect.corners()), photo);
+            let line = Line { text: reading.text, score: reading.score as f32, quad };
+            found.push(Found { line, rect: region.rect, axis: reading.axis });
+        }
+    }
+    Ok((in_order(found), reader.widths))
+}
+
+/// The median of the outermost pixels, for each channel.
+fn border_colour(photo: &Photo) -> [u8; 3] {
+    let (width, height) = (photo.width as usize, photo.height as usize);
+    let pixels = photo.rgb.as_chunks::<3>().0;
+    let level = pixels[..width].iter().chain(&pixels[width * (height - 1)..]);
+    let sides = pixels.chunks_exact(width).flat_map(|row| [&row[0], &row[width - 1]]);
+    let outermost: Vec<&[u8; 3]> = level.chain(sides).collect();
+    [0, 1, 2].map(|channel| {
+        let mut samples: Vec<u8> = outermost.iter().map(|pixel| pixel[channel]).collect();
+        samples.sort_unstable();
+        let (low, high) = (samples[(samples.len() - 1) / 2], samples[samples.len() / 2]);
+        ((f64::from(low) + f64::from(high)) / 2.0).round_ties_even() as u8
+    })
+}
+
+/// A quarter turn, clockwise as one looks at the picture: what is right becomes down.
+fn down_of(right: Point) -> Point {
+    Point { x: -right.y, y: right.x }
+}
+
+fn opposite(direction: Point) -> Point {
+    Point { x: -direction.x, y: -direction.y }
+}
+
+fn dot(a: Point, b: Point) -> f64 {
+    a.x * b.x + a.y * b.y
+}
