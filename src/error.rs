@@ -1,13 +1,13 @@
-//! What a client is told when it gets no result: a word for programs, a sentence for people.
+//! What a client is told when it gets no result: a code for programs, a sentence for people.
 
 use std::fmt;
 
 use gallery::GalleryError;
 use recognition::RecognitionError;
 
-/// The first word of an error reply.
+/// The first word of an error reply, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum ErrorCode {
     Err,
     NoModel,
     BadImage,
@@ -29,28 +29,37 @@ pub enum Word {
     Stale,
 }
 
-impl Word {
+impl ErrorCode {
+    /// What an enrolment may be refused with by the command that writes it, and its client is told.
+    pub const PASSED_ON: [ErrorCode; 5] = [
+        ErrorCode::Stale,
+        ErrorCode::WrongType,
+        ErrorCode::NoModel,
+        ErrorCode::NoReplicas,
+        ErrorCode::MisConf,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
-            Word::Err => "ERR",
-            Word::NoModel => "NOMODEL",
-            Word::BadImage => "BADIMAGE",
-            Word::WrongType => "WRONGTYPE",
-            Word::QueueFull => "QUEUEFULL",
-            Word::Timeout => "TIMEOUT",
-            Word::NoWaiting => "NOWAITING",
-            Word::Failed => "FAILED",
-            Word::NoPerm => "NOPERM",
-            Word::Oom => "OOM",
-            Word::NoReplicas => "NOREPLICAS",
-            Word::MisConf => "MISCONF",
-            Word::ReadOnly => "READONLY",
-            Word::NoGallery => "NOGALLERY",
-            Word::NoSubject => "NOSUBJECT",
-            Word::NoFace => "NOFACE",
-            Word::ManyFaces => "MANYFACES",
-            Word::LowQuality => "LOWQUALITY",
-            Word::Stale => "STALE",
+            ErrorCode::Err => "ERR",
+            ErrorCode::NoModel => "NOMODEL",
+            ErrorCode::BadImage => "BADIMAGE",
+            ErrorCode::WrongType => "WRONGTYPE",
+            ErrorCode::QueueFull => "QUEUEFULL",
+            ErrorCode::Timeout => "TIMEOUT",
+            ErrorCode::NoWaiting => "NOWAITING",
+            ErrorCode::Failed => "FAILED",
+            ErrorCode::NoPerm => "NOPERM",
+            ErrorCode::Oom => "OOM",
+            ErrorCode::NoReplicas => "NOREPLICAS",
+            ErrorCode::MisConf => "MISCONF",
+            ErrorCode::ReadOnly => "READONLY",
+            ErrorCode::NoGallery => "NOGALLERY",
+            ErrorCode::NoSubject => "NOSUBJECT",
+            ErrorCode::NoFace => "NOFACE",
+            ErrorCode::ManyFaces => "MANYFACES",
+            ErrorCode::LowQuality => "LOWQUALITY",
+            ErrorCode::Stale => "STALE",
         }
     }
 }
@@ -58,7 +67,7 @@ impl Word {
 /// An error reply. Its text is printable ASCII: other text can harm the server (`CString`, log).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    pub word: Word,
+    pub code: ErrorCode,
     sentence: String,
 }
 
@@ -66,30 +75,30 @@ pub struct Error {
 const MAX_SENTENCE: usize = 400;
 
 impl Error {
-    pub fn new(word: Word, sentence: impl AsRef<str>) -> Error {
-        Error { word, sentence: printable(sentence.as_ref().as_bytes(), MAX_SENTENCE) }
+    pub fn new(code: ErrorCode, sentence: impl AsRef<str>) -> Error {
+        Error { code, sentence: printable(sentence.as_ref().as_bytes(), MAX_SENTENCE) }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.word.as_str(), self.sentence)
+        write!(f, "{} {}", self.code.as_str(), self.sentence)
     }
 }
 
 impl From<GalleryError> for Error {
     fn from(error: GalleryError) -> Error {
-        Error::new(Word::Err, error.to_string())
+        Error::new(ErrorCode::Err, error.to_string())
     }
 }
 
 impl From<RecognitionError> for Error {
     fn from(error: RecognitionError) -> Error {
         match error {
-            RecognitionError::BadImage(reason) => Error::new(Word::BadImage, reason),
-            RecognitionError::Failed(reason) => Error::new(Word::Failed, reason),
+            RecognitionError::BadImage(reason) => Error::new(ErrorCode::BadImage, reason),
+            RecognitionError::Failed(reason) => Error::new(ErrorCode::Failed, reason),
             RecognitionError::NotLoaded(error) => {
-                Error::new(Word::NoModel, format!("the model could not be loaded: {error}"))
+                Error::new(ErrorCode::NoModel, format!("the model could not be loaded: {error}"))
             }
         }
     }
@@ -125,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn an_error_begins_with_its_word() {
-        let error = Error::new(Word::QueueFull, "the queue holds 1024 jobs");
+    fn an_error_begins_with_its_code() {
+        let error = Error::new(ErrorCode::QueueFull, "the queue holds 1024 jobs");
         assert_eq!(error.to_string(), "QUEUEFULL the queue holds 1024 jobs");
     }
 }

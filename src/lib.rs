@@ -2,26 +2,20 @@
 //!
 //! This file is the module's table of contents: its commands, its settings, its start and stop.
 
-mod answers;
-mod cache;
 mod commands;
+mod completion;
 mod digest;
 mod error;
-mod failures;
 mod galleries;
+mod ids;
 mod in_flight;
-mod lookup;
 mod metrics;
 mod models;
-mod queue;
-mod reload;
 mod reply;
-mod searches;
+mod results;
 mod server;
 mod settings;
-mod settle;
-mod stores;
-mod waits;
+mod workers;
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -33,6 +27,7 @@ use commands::gallery::{
 };
 use commands::{documentation, get::get, info, models::*, recognize::*, wait::wait};
 use recognition::engine::Engines;
+use results::write_back;
 use server::api::Registered;
 use server::gallery_type::{self, GALLERY};
 use server::{events, log, main_thread, payload, thread};
@@ -118,7 +113,7 @@ fn start(ctx: &Context, arguments: &[RedisString]) -> Status {
         Ok(()) => Status::Ok,
         Err(reason) => {
             log::warning(&format!("the module is not loaded: {reason}"));
-            queue::stop();
+            workers::stop();
             models::forget_all();
             main_thread::stop();
             Status::Err
@@ -133,7 +128,7 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
         return Err("a line image.* of the configuration is wrong".to_owned());
     }
     gallery_type::declare(ctx);
-    server::report_panics();
+    server::panics::report();
     payload::remember_main_thread();
     thread::keep_freed_memory();
     if !thread::try_scheduling() {
@@ -146,19 +141,20 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
     let engines = Engines::find(engine(), &onnxruntime_places());
     log::notice(&format!("engine {}", engines.describe()));
     models::load_all(&path, engines);
+    check_models_by(models::is_unknown);
     if let Err(error) = models::check_default()
         && REQUIRE_MODELS.load(Relaxed)
     {
         return Err(format!("{error} (image.require-models is yes)"));
     }
     read_maxmemory(ctx);
-    queue::start(settle::wake)?;
+    workers::start(completion::wake)?;
     server::info::register(ctx, info::fill);
     events::subscribe(
         ctx,
         events::Handlers {
-            shutdown: |_| settle::shutdown(),
-            role_changed: stores::role_changed,
+            shutdown: |_| completion::shutdown(),
+            role_changed: write_back::role_changed,
             data_replaced: galleries::forget_pictures,
             config_changed: |_| main_thread::run_soon(apply_settings),
         },
@@ -174,7 +170,7 @@ fn try_start(ctx: &Context, arguments: &[RedisString]) -> Result<(), String> {
 /// A setting of the server's or of ours has changed.
 fn apply_settings(ctx: &Context) {
     read_maxmemory(ctx);
-    queue::set_workers(threads());
+    workers::set_workers(threads());
 }
 
 /// Not by CONFIG GET: the command may be renamed.

@@ -1,76 +1,39 @@
-//! What the module's commands answer.
+//! What can be replied: a tree of plain values. Maps are sent as such in RESP3, and as flat lists in
+//! RESP2.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use redis_module::RedisString;
 
 use crate::error::Error;
-use crate::reload::Fate;
 
 pub enum Reply {
     /// A result's JSON text.
     Text(Arc<str>),
     /// The same, as the server holds it.
     Stored(RedisString),
-    Nil,
+    Bytes(Vec<u8>),
     Status(&'static str),
-    /// A result with what is known about it.
-    Meta(Box<Meta>),
-    Models(Vec<Model>),
-    Tree(Tree),
-    /// `IMAGE.WAIT`, in the order of its keys.
-    Keys(Vec<KeyState>),
-    /// What became of each model.
-    Reloaded(Vec<(String, Fate)>),
+    Number(i64),
+    /// Sent as text with four decimals: RESP2 has no such numbers, and in RESP3 the server would write
+    /// 17 digits.
+    Decimal(f64),
+    Nil,
+    List(Vec<Reply>),
+    Map(Vec<(Cow<'static, str>, Reply)>),
+    /// Only as a whole reply, not inside a list or a map: client libraries differ in what they make of
+    /// errors there.
     Error(Error),
 }
 
-/// What is told of one key.
-pub enum KeyState {
-    Pending,
-    /// A result, an error, or nil: nothing is stored, and nothing under way.
-    Ended(Reply),
-}
-
-/// A reply of several parts: maps for RESP3, flat lists for RESP2.
-pub enum Tree {
-    Text(Vec<u8>),
-    Number(i64),
-    Decimal(f64),
-    Nil,
-    List(Vec<Tree>),
-    Map(Vec<(&'static str, Tree)>),
-}
-
-impl Tree {
-    pub fn text(text: impl AsRef<[u8]>) -> Tree {
-        Tree::Text(text.as_ref().to_vec())
+impl Reply {
+    pub fn bytes(bytes: impl AsRef<[u8]>) -> Reply {
+        Reply::Bytes(bytes.as_ref().to_vec())
     }
-}
 
-/// `WITHMETA`.
-pub struct Meta {
-    /// `stored`, `computed` or `joined`.
-    pub source: &'static str,
-    pub sha256: String,
-    pub model: String,
-    pub version: String,
-    /// From the request's acceptance to its reply.
-    pub milliseconds: f64,
-    pub result: Arc<str>,
-}
-
-/// One line of `IMAGE.MODELS`. What a model that is not loaded does not have is empty.
-pub struct Model {
-    pub name: String,
-    /// `ready`, `waiting` (for its first use) or `failed`.
-    pub state: &'static str,
-    pub task: String,
-    pub version: String,
-    pub engine: String,
-    pub files: Vec<String>,
-    /// Bytes of weights.
-    pub memory: usize,
-    /// Why it cannot be loaded, or why its folder's new content is not served.
-    pub error: String,
+    /// A map whose keys are known.
+    pub fn map<const N: usize>(entries: [(&'static str, Reply); N]) -> Reply {
+        Reply::Map(entries.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect())
+    }
 }

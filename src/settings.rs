@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use recognition::Folder;
 use recognition::decode::DecodeLimits;
@@ -13,7 +14,6 @@ use redis_module::configuration::{ConfigurationContext, ConfigurationValue};
 use redis_module::{RedisError, RedisString};
 
 use crate::error::quoted;
-use crate::models;
 use crate::server::library;
 
 /// A setting that is a number: its name, default and bounds.
@@ -143,11 +143,19 @@ pub static TEXTS: [&Text; 6] =
 pub const REQUIRE_MODELS_NAME: &str = "require-models";
 pub static REQUIRE_MODELS: AtomicBool = AtomicBool::new(false);
 
+/// Whether no model has this name. Asked once the models are loaded; before, nobody knows.
+static IS_UNKNOWN_MODEL: OnceCell<fn(&str) -> bool> = OnceCell::new();
+
+/// Has the names of models checked from now on.
+pub fn check_models_by(is_unknown: fn(&str) -> bool) {
+    IS_UNKNOWN_MODEL.get_or_init(|| is_unknown);
+}
+
 fn check_model(name: &str) -> Result<(), String> {
     if !Folder::is_name(name) {
         return Err(format!("{} cannot be a model's name", quoted(name.as_bytes())));
     }
-    if models::is_unknown(name) {
+    if IS_UNKNOWN_MODEL.get().is_some_and(|is_unknown| is_unknown(name)) {
         let name = quoted(name.as_bytes());
         return Err(format!("there is no model {name}; IMAGE.MODELS lists what there is"));
     }

@@ -7,15 +7,16 @@ use std::time::Instant;
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use super::options::{Name, Options};
-use crate::answers::Waits;
+use crate::completion::responses::RequestClients;
+use crate::completion::waits;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::in_flight::{self, Form, Place, Wait};
+use crate::in_flight::{self, DbKey, ReplyForm, Wait};
 use crate::models::{self, ServedModel};
 use crate::reply::Reply;
+use crate::results::lookup::stored_reply;
 use crate::server::keyspace::Look;
 use crate::server::{blocked, request};
-use crate::{cache, waits};
 
 const OPTIONS: [Name; 3] = [Name::Model, Name::Sha256, Name::Wait];
 
@@ -27,23 +28,8 @@ pub fn get(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         let model = models::find_or_default(options.model.as_deref())?;
         match options.wait {
             Some(timeout_ms) => wait(ctx, key, &model, options.sha256, timeout_ms),
-            None => look_up(ctx, key, &model, options.sha256).map(Some),
+            None => stored_reply(ctx, key, Look::First, &model, options.sha256).map(Some),
         }
-    })
-}
-
-fn look_up(
-    ctx: &Context,
-    key: &RedisString,
-    model: &ServedModel,
-    digest: Option<Digest>,
-) -> Result<Reply, Error> {
-    Ok(match cache::look_up(ctx, key, Look::First, model, digest)? {
-        Some(stored) => {
-            model.metrics.hit();
-            Reply::Stored(stored)
-        }
-        None => Reply::Nil,
     })
 }
 
@@ -55,24 +41,24 @@ fn wait(
     wanted: Option<Digest>,
     timeout_ms: i64,
 ) -> Result<Option<Reply>, Error> {
-    let place = Rc::new(Place { db: request::selected_db(ctx), key: key.as_slice().to_vec() });
+    let db_key = DbKey { db: request::selected_db(ctx), name: key.as_slice().to_vec() };
     let named = Digest::named_by(key.as_slice());
     if wanted.is_some() && named.is_some() && wanted != named {
-        return look_up(ctx, key, model, wanted).map(Some);
+        return stored_reply(ctx, key, Look::First, model, wanted).map(Some);
     }
     let digest = wanted.or(named);
-    let keys = vec![waits::state_of(ctx, place, Look::First, model, digest)];
+    let keys = vec![waits::state_of(ctx, Rc::new(db_key), Look::First, model, digest)];
     if waits::has_ended(&keys) {
-        return Ok(Some(waits::reply(Form::Single, keys)));
+        return Ok(Some(waits::states_reply(ReplyForm::Single, keys)));
     }
-    match blocked::block::<Waits>(ctx, timeout_ms) {
+    match blocked::block::<RequestClients>(ctx, timeout_ms) {
         Ok(client) => {
             let (model, since) = (model.clone(), Instant::now());
-            let wait = Wait { client, model, form: Form::Single, keys, timeout_ms, since };
+            let wait = Wait { client, model, form: ReplyForm::Single, keys, timeout_ms, since };
             in_flight::with(|in_flight| in_flight.wait_for(wait));
             Ok(None)
         }
-        Err(refused) => match look_up(ctx, key, model, digest)? {
+        Err(refused) => match stored_reply(ctx, key, Look::First, model, digest)? {
             Reply::Nil => Err(refused.error("the result is not there yet")),
             stored => Ok(Some(stored)),
         },

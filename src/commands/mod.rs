@@ -6,5 +6,6 @@ pub mod get;
 pub mod info;
 pub mod models;
 mod options;
+mod payload;
 pub mod recognize;
 pub mod wait;

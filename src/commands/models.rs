@@ -1,14 +1,14 @@
 //! `IMAGE.MODELS`: what this node can recognise, and what it cannot and why; and `RELOAD`, which has it
 //! look again.
 
-use recognition::State;
+use recognition::{Recognizer, State};
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
-use crate::error::{Error, Word, quoted};
-use crate::reply::{Model, Reply};
+use crate::error::{Error, ErrorCode, quoted};
+use crate::models::{self, reload};
+use crate::reply::Reply;
 use crate::server::blocked::{self, CannotWait};
 use crate::server::request;
-use crate::{models, reload};
 
 /// The longest that a client waits for a reload, which takes as long as the models are large.
 const RELOAD_TIMEOUT_MS: i64 = 300_000;
@@ -20,13 +20,13 @@ pub fn list(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         [_, word] => request::answer(ctx, || {
             if !word.as_slice().eq_ignore_ascii_case(b"RELOAD") {
                 let word = quoted(word.as_slice());
-                return Err(Error::new(Word::Err, format!("RELOAD was expected, not {word}")));
+                return Err(Error::new(ErrorCode::Err, format!("RELOAD was expected, not {word}")));
             }
             // Redis 7.0 knows no rule for one argument of a command; so the rule for the command
             // that does the same counts.
             if !request::may_run(ctx, c"image.reload") {
                 let sentence = "this user has no permissions to run the 'image.reload' command";
-                return Err(Error::new(Word::NoPerm, sentence));
+                return Err(Error::new(ErrorCode::NoPerm, sentence));
             }
             start_reload(ctx)
         }),
@@ -43,7 +43,7 @@ pub fn reload_models(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult 
 }
 
 fn start_reload(ctx: &Context) -> Result<Option<Reply>, Error> {
-    let client = match blocked::block::<reload::Waits>(ctx, RELOAD_TIMEOUT_MS) {
+    let client = match blocked::block::<reload::ReloadClient>(ctx, RELOAD_TIMEOUT_MS) {
         Ok(client) => client,
         Err(CannotWait::Nested) => {
             reload::begin()?;
@@ -59,41 +59,47 @@ fn start_reload(ctx: &Context) -> Result<Option<Reply>, Error> {
 fn describe_all() -> Reply {
     let mut list = Vec::new();
     models::for_each(|entry| list.push(describe(entry)));
-    Reply::Models(list)
+    Reply::List(list)
 }
 
-fn describe(entry: &models::Entry) -> Model {
-    let mut line = Model {
-        name: entry.name.clone(),
-        state: "failed",
-        task: String::new(),
-        version: String::new(),
-        engine: String::new(),
-        files: Vec::new(),
-        memory: 0,
-        error: String::new(),
-    };
+/// What a model that is not loaded does not have is empty.
+fn describe(entry: &models::Entry) -> Reply {
+    let name = Reply::bytes(&entry.name);
     let recognizer = match &entry.model {
         Ok(model) => &model.recognizer,
-        Err(reason) => {
-            line.error = reason.clone();
-            return line;
-        }
+        Err(reason) => return description(name, "failed", None, "", 0, reason),
     };
-    line.task = recognizer.task().to_owned();
-    line.version = recognizer.version().to_owned();
-    line.files = recognizer.files().to_vec();
-    match recognizer.state() {
-        State::Waiting => line.state = "waiting",
-        State::Ready { engine, memory } => {
-            line.state = "ready";
-            line.engine = engine.to_owned();
-            line.memory = memory;
-        }
-        State::Failed(reason) => line.error = reason.0.clone(),
-    }
+    let (state, engine, memory, mut error) = match recognizer.state() {
+        State::Waiting => ("waiting", "", 0, String::new()),
+        State::Ready { engine, memory } => ("ready", engine, memory, String::new()),
+        State::Failed(reason) => ("failed", "", 0, reason.0.clone()),
+    };
     if let Some(reason) = &entry.not_taken {
-        line.error = format!("what its folder holds now is not served: {reason}");
+        error = format!("what its folder holds now is not served: {reason}");
     }
-    line
+    description(name, state, Some(recognizer), engine, memory, &error)
+}
+
+/// `state` is `ready`, `waiting` (for its first use) or `failed`, `memory` the bytes of weights, `error`
+/// why the model cannot be loaded, or why its folder's new content is not served.
+fn description(
+    name: Reply,
+    state: &'static str,
+    recognizer: Option<&Recognizer>,
+    engine: &'static str,
+    memory: usize,
+    error: &str,
+) -> Reply {
+    let (task, version) = recognizer.map_or(("", ""), |found| (found.task(), found.version()));
+    let files = recognizer.map_or(&[][..], Recognizer::files);
+    Reply::map([
+        ("name", name),
+        ("state", Reply::bytes(state)),
+        ("task", Reply::bytes(task)),
+        ("version", Reply::bytes(version)),
+        ("engine", Reply::bytes(engine)),
+        ("files", Reply::List(files.iter().map(Reply::bytes).collect())),
+        ("memory", Reply::Number(memory as i64)),
+        ("error", Reply::bytes(error)),
+    ])
 }

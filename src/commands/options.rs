@@ -7,7 +7,7 @@ use gallery::{MAX_DIMENSIONS, SampleId, Space};
 use redis_module::RedisString;
 
 use crate::digest::Digest;
-use crate::error::{Error, Word, quoted};
+use crate::error::{Error, ErrorCode, quoted};
 use crate::settings::{MAX_TTL, MAX_WAIT};
 
 /// The longest list that `TOP` may ask for.
@@ -225,7 +225,7 @@ fn similarity(name: Name, text: &[u8]) -> Result<f64, Error> {
 }
 
 fn syntax(sentence: String) -> Error {
-    Error::new(Word::Err, format!("syntax error: {sentence}"))
+    Error::new(ErrorCode::Err, format!("syntax error: {sentence}"))
 }
 
 #[cfg(test)]

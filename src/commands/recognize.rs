@@ -1,5 +1,6 @@
-//! `IMAGE.RECOGNIZE`, `IMAGE.RECOGNIZE_AUTO` and `IMAGE.RECOGNIZE_RO`: the story of a request on the main thread, from the
-//! arguments to a stored result or a place in the queue. What follows is in [`crate::settle`].
+//! `IMAGE.RECOGNIZE`, `IMAGE.RECOGNIZE_AUTO` and `IMAGE.RECOGNIZE_RO`: the story of a request on the main
+//! thread, from the arguments to a stored result or a place in the queue. What follows is in
+//! [`crate::completion`].
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,18 +9,20 @@ use std::time::Instant;
 use redis_module::{Context, ContextFlags, RedisError, RedisResult, RedisString};
 
 use super::options::{Name, Options};
-use crate::answers::{self, Waits};
+use super::payload::{check_payload, redact};
+use crate::completion::responses::{RequestClients, hit_reply, no_result};
 use crate::digest::Digest;
-use crate::error::{Error, Word};
-use crate::in_flight::{self, Place, Request, RequestId, Shape, Target, Waiter};
-use crate::lookup::{check_named_digest, computed_key, look_up};
+use crate::error::{Error, ErrorCode};
+use crate::in_flight::admission::{Admission, admit, take_up};
+use crate::in_flight::{self, DbKey, ReplyOptions, Request, Target, Waiter};
 use crate::models::{self, ServedModel};
 use crate::reply::Reply;
+use crate::results::lookup::{look_up, resolve_key};
+use crate::results::recent_failures;
 use crate::server::blocked::{self, CannotWait, Client};
 use crate::server::keyspace::{Key, Look};
-use crate::server::payload::Payload;
 use crate::server::request;
-use crate::{failures, queue, settings, settle};
+use crate::settings;
 
 const OPTIONS: [Name; 8] = [
     Name::Model,
@@ -73,36 +76,12 @@ fn run(
         let options = Options::parse(options, known)?;
         check_payload(payload)?;
         let model = models::find_or_default(options.model.as_deref())?;
-        Call { ctx, key, payload, model, options, writes, accepted: Instant::now() }.run()
+        Recognize { ctx, key, payload, model, options, writes, accepted: Instant::now() }.run()
     })
 }
 
-/// The payload, and whatever else is too long to be an option: somebody may have mixed up the order.
-fn redact(ctx: &Context, arguments: &[RedisString], payload: usize) {
-    const LONGEST_OPTION: usize = 128;
-    for (position, argument) in arguments.iter().enumerate().skip(1) {
-        if position == payload || argument.as_slice().len() > LONGEST_OPTION {
-            request::redact(ctx, position);
-        }
-    }
-}
-
-/// Refuses payloads that are empty or too large.
-pub fn check_payload(payload: &RedisString) -> Result<(), Error> {
-    let (len, limit) = (payload.as_slice().len(), settings::max_payload());
-    if len == 0 {
-        return Err(Error::new(Word::BadImage, "the payload is empty"));
-    }
-    if len > limit {
-        let sentence =
-            format!("the payload has {len} bytes, more than {limit} (image.max-payload)");
-        return Err(Error::new(Word::BadImage, sentence));
-    }
-    Ok(())
-}
-
 /// One call, its arguments understood.
-struct Call<'a> {
+struct Recognize<'a> {
     ctx: &'a Context,
     key: Option<&'a RedisString>,
     payload: &'a RedisString,
@@ -112,7 +91,7 @@ struct Call<'a> {
     accepted: Instant,
 }
 
-impl Call<'_> {
+impl Recognize<'_> {
     fn run(&self) -> Result<Option<Reply>, Error> {
         let flags = self.ctx.get_flags();
         if self.key.is_none() && flags.contains(ContextFlags::CLUSTER) {
@@ -128,43 +107,32 @@ impl Call<'_> {
             }
         }
         let digest = Digest::of(payload);
-        let key = self.key_for(digest)?;
-        let place = self.place(key.as_slice());
+        let Some(key) = resolve_key(self.ctx, &self.target()?, digest)? else { return Ok(None) };
         let refresh = self.options.refresh;
-        let stored = look_up(self.ctx, &key, Look::First, &self.model, digest, refresh)?;
-        if let Some(stored) = stored {
-            return Ok(Some(self.hit(&place, digest, stored)));
+        let admission = admit(
+            &self.model,
+            || look_up(self.ctx, &key, Look::First, &self.model, digest, refresh),
+            || {
+                let client = refused.map_or_else(|| self.block(), Err).map_err(no_result)?;
+                self.start(client, || Ok(Target::Key(key.clone())), Some(digest))
+            },
+        )?;
+        match admission {
+            Admission::Known(stored) => Ok(Some(self.hit(&key, digest, stored))),
+            Admission::Entered(reply) => Ok(reply),
         }
-        self.model.check_loaded()?;
-        let client = refused.map_or_else(|| self.block(), Err).map_err(answers::no_result)?;
-        self.start(client, || {
-            let request = self.request(Target::Named(Rc::new(place)));
-            let id = in_flight::with(|in_flight| in_flight.accept(request, payload.len()))?;
-            settle::enqueue(id, digest, Payload::hold(self.payload))?;
-            Ok(id)
-        })
     }
 
     /// A payload too large to be hashed here: the look-up comes when its digest is known.
     fn hash_elsewhere(&self, client: Option<Client>) -> Result<Option<Reply>, Error> {
-        self.start(client, || {
-            let target = match self.key {
-                Some(key) => {
-                    // The user's look; the next one, when the digest is known, is ours.
-                    drop(Key::open(self.ctx, key, Look::First));
-                    Target::Named(Rc::new(self.place(key.as_slice())))
-                }
-                None => Target::Computed {
-                    db: request::selected_db(self.ctx),
-                    user: Rc::new(request::current_user(self.ctx)?),
-                },
-            };
-            let request = self.request(target);
-            let bytes = self.payload.as_slice().len();
-            let id = in_flight::with(|in_flight| in_flight.accept(request, bytes))?;
-            queue::push_hash(id, Payload::hold(self.payload));
-            Ok(id)
-        })
+        let target = || {
+            if let Some(key) = self.key {
+                // The user's look; the next one, when the digest is known, is the module's.
+                drop(Key::open(self.ctx, key, Look::First));
+            }
+            self.target()
+        };
+        self.start(client, target, None)
     }
 
     /// Blocks the client that is to wait; none with `NOWAIT`.
@@ -172,23 +140,25 @@ impl Call<'_> {
         if self.options.nowait {
             return Ok(None);
         }
-        blocked::block::<Waits>(self.ctx, self.timeout_ms()).map(Some)
+        blocked::block::<RequestClients>(self.ctx, self.timeout_ms()).map(Some)
     }
 
-    /// Has a request accepted, and its client wait for it. A blocked client comes first: whether the
+    /// Has the request taken up, and its client wait for it. A blocked client comes first: whether the
     /// server blocks it, only trying tells.
     fn start(
         &self,
         client: Option<Client>,
-        accept: impl FnOnce() -> Result<RequestId, Error>,
+        target: impl FnOnce() -> Result<Target, Error>,
+        digest: Option<Digest>,
     ) -> Result<Option<Reply>, Error> {
+        let enter = || take_up(self.request(target()?), self.payload, digest);
         let Some(client) = client else {
-            return accept().map(|_| Some(Reply::Status("ACCEPTED")));
+            return enter().map(|_| Some(Reply::Status("ACCEPTED")));
         };
-        let (client, id) = blocked::keep_if(client, accept)?;
-        let (shape, timeout_ms) = (self.shape(), self.timeout_ms());
-        let waiter = Waiter { client, shape, timeout_ms, since: self.accepted };
-        in_flight::with(|in_flight| in_flight.attach_asker(id, waiter));
+        let (client, id) = blocked::keep_if(client, enter)?;
+        let (options, timeout_ms) = (self.reply_options(), self.timeout_ms());
+        let waiter = Waiter { client, options, timeout_ms, since: self.accepted };
+        in_flight::with(|in_flight| in_flight.attach_requester(id, waiter));
         Ok(None)
     }
 
@@ -196,16 +166,16 @@ impl Call<'_> {
         self.options.timeout.unwrap_or_else(settings::timeout)
     }
 
-    fn hit(&self, place: &Place, digest: Digest, stored: RedisString) -> Reply {
+    fn hit(&self, key: &DbKey, digest: Digest, stored: RedisString) -> Reply {
         self.model.metrics.hit();
         if self.writes {
-            let id = in_flight::with(|in_flight| in_flight.note_hit(place, &self.model, digest));
-            failures::forget(place, &self.model, id);
+            let id = in_flight::with(|in_flight| in_flight.note_hit(key, self.model.id, digest));
+            recent_failures::forget(key, self.model.id, id);
         }
         if self.options.nowait {
             return Reply::Status("STORED");
         }
-        answers::stored_reply(stored, self.shape(), &self.model, digest, self.accepted)
+        hit_reply(stored, self.reply_options(), &self.model, digest, self.accepted)
     }
 
     fn request(&self, target: Target) -> Request {
@@ -217,23 +187,19 @@ impl Call<'_> {
         request
     }
 
-    fn shape(&self) -> Shape {
-        Shape { top: self.options.top, with_meta: self.options.with_meta }
+    fn reply_options(&self) -> ReplyOptions {
+        ReplyOptions { top: self.options.top, with_meta: self.options.with_meta }
     }
 
-    fn place(&self, key: &[u8]) -> Place {
-        Place { db: request::selected_db(self.ctx), key: key.to_vec() }
-    }
-
-    /// The key of the call, or the computed one if the user may use it.
-    fn key_for(&self, digest: Digest) -> Result<RedisString, Error> {
-        match self.key {
-            Some(key) => {
-                check_named_digest(key.as_slice(), digest)?;
-                Ok(key.safe_clone(self.ctx))
+    /// The key of the call, or the one that its digest will determine.
+    fn target(&self) -> Result<Target, Error> {
+        let db = request::selected_db(self.ctx);
+        Ok(match self.key {
+            Some(key) => Target::Key(Rc::new(DbKey { db, name: key.as_slice().to_vec() })),
+            None => {
+                Target::Computed { db, user: request::current_user(self.ctx)?.as_slice().into() }
             }
-            None => computed_key(self.ctx, &request::current_user(self.ctx)?, digest),
-        }
+        })
     }
 
     fn key_needed(&self) -> Error {
@@ -243,6 +209,6 @@ impl Call<'_> {
             payload if payload.len() <= settings::hash_inline() => Digest::of(payload).hex(),
             _ => "<sha256 of the payload>".to_owned(),
         };
-        Error::new(Word::Err, format!("{form}: IMAGE.RECOGNIZE {prefix}{key} <payload>"))
+        Error::new(ErrorCode::Err, format!("{form}: IMAGE.RECOGNIZE {prefix}{key} <payload>"))
     }
 }

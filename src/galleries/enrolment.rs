@@ -1,31 +1,20 @@
-//! The end of an enrolment: which face, what to warn of, and the write. It is done by the command
+//! The end of an enrolment: which face, what to warn of, and the write. The write is done by the command
 //! itself in its replicated form, so that there is one way into a gallery, and Redis checks the slot.
-
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 
 use gallery::{Match, UnitVector};
 use recognition::embedding::{Embedded, Face, Gate, Quality};
 use redis_module::{CallOptionsBuilder, CallReply, CallResult, Context, ContextFlags};
 
-use super::calls::{self, CallId, Open};
-use super::lookup::{stale, still};
-use super::{Call, Purpose};
-use crate::cache;
-use crate::error::{Error, Word, quoted};
-use crate::reply::{Reply, Tree};
-use crate::server::{guard, main_thread, request};
-
-/// How often writes that wait for a pause to end are tried.
-const RETRY_MILLISECONDS: i64 = 10;
-/// Writes in one turn of the event loop: others want to be served, too.
-const WRITES_A_TURN: usize = 256;
-
-thread_local! {
-    static WAITING: RefCell<VecDeque<CallId>> = const { RefCell::new(VecDeque::new()) };
-    /// Whether a timer will write them.
-    static WILL_WRITE: Cell<bool> = const { Cell::new(false) };
-}
+use super::lookup::{stale, with_same_gallery};
+use super::pending::{self, PendingCall};
+use crate::error::{Error, ErrorCode, quoted};
+use crate::ids::CallId;
+use crate::in_flight::{GalleryCall, Purpose};
+use crate::reply::Reply;
+use crate::results;
+use crate::results::write_back::{self, PendingWrite};
+use crate::server::refusal::Refusal;
+use crate::server::{guard, request};
 
 /// The one face to enrol, if it is good enough; or the whole picture.
 pub fn choose(found: &[Embedded], largest: bool, gate: Option<Gate>) -> Result<Embedded, Error> {
@@ -34,19 +23,19 @@ pub fn choose(found: &[Embedded], largest: bool, gate: Option<Gate>) -> Result<E
             "{} faces are in the picture and only one can be enrolled; cut it out, or say LARGEST",
             found.len()
         );
-        return Err(Error::new(Word::ManyFaces, sentence));
+        return Err(Error::new(ErrorCode::ManyFaces, sentence));
     }
     let area = |embedded: &&Embedded| embedded.face.as_ref().map_or(0.0, |face| face.place.area());
     let chosen = found.iter().max_by(|a, b| area(a).total_cmp(&area(b)));
     let Some(chosen) = chosen else {
-        return Err(Error::new(Word::NoFace, "no face is in the picture"));
+        return Err(Error::new(ErrorCode::NoFace, "no face is in the picture"));
     };
     if let (Some(gate), Some(face)) = (gate, &chosen.face) {
         let Some(quality) = &face.quality else {
             let sentence = "eyes and mouth cannot be told apart; take a photo from the front";
-            return Err(Error::new(Word::LowQuality, sentence));
+            return Err(Error::new(ErrorCode::LowQuality, sentence));
         };
-        gate.check(quality).map_err(|flaw| Error::new(Word::LowQuality, flaw.to_string()))?;
+        gate.check(quality).map_err(|flaw| Error::new(ErrorCode::LowQuality, flaw.to_string()))?;
     }
     Ok(chosen.clone())
 }
@@ -55,12 +44,12 @@ pub fn choose(found: &[Embedded], largest: bool, gate: Option<Gate>) -> Result<E
 /// be taken for another.
 pub fn warning(
     ctx: &Context,
-    call: &Call,
+    call: &GalleryCall,
     subject: &[u8],
     best: &Match,
 ) -> Result<Option<String>, Error> {
-    still(ctx, call, |held| {
-        let gallery = held.gallery();
+    with_same_gallery(ctx, call, |value| {
+        let gallery = value.gallery();
         let is_new = gallery.subject(subject).is_none();
         let other = gallery.subject_name(best.subject).filter(|name| *name != subject);
         let taken_for = !is_new || f64::from(best.similarity) >= call.threshold;
@@ -75,61 +64,45 @@ pub fn warning(
     })
 }
 
-/// Has an enrolment written as soon as that may be done.
-pub fn write_soon(call: CallId) {
-    WAITING.with_borrow_mut(|waiting| waiting.push_back(call));
-    write_after(0);
+/// Has an enrolment written as soon as writes are allowed.
+pub fn write_soon(call: PendingCall) {
+    write_back::write_soon(PendingWrite::Enrolment { call: pending::put(call), write });
 }
 
-fn write_after(milliseconds: i64) {
-    if !WILL_WRITE.replace(true) {
-        main_thread::run_after(milliseconds, write_all);
-    }
-}
-
-fn write_all(ctx: &Context) {
-    WILL_WRITE.set(false);
-    for _ in 0..WRITES_A_TURN {
-        if WAITING.with_borrow(VecDeque::is_empty) {
-            return;
-        }
-        if main_thread::forbids_writes(ctx) {
-            write_after(RETRY_MILLISECONDS);
-            return;
-        }
-        let next = WAITING.with_borrow_mut(VecDeque::pop_front);
-        // None: its client has gone, or its time is over, and nothing is enrolled.
-        let Some(open) = next.and_then(calls::take) else { continue };
-        let written = guard("an enrolment", Err(panicked()), || write(ctx, &open));
-        open.waiter.client.unblock(written.unwrap_or_else(Reply::Error));
-    }
-    write_after(0);
+fn write(ctx: &Context, call: CallId) {
+    // None: its client has gone, or its time is over, and nothing is enrolled.
+    let Some(pending) = pending::take(call) else { return };
+    let written = guard("an enrolment", Err(panicked()), || enrol(ctx, &pending));
+    pending.waiter.client.unblock(written.unwrap_or_else(Reply::Error));
 }
 
 fn panicked() -> Error {
-    Error::new(Word::Failed, "the enrolment panicked; the server's log has more")
+    Error::new(ErrorCode::Failed, "the enrolment panicked; the server's log has more")
 }
 
-fn write(ctx: &Context, open: &Open) -> Result<Reply, Error> {
-    let call = &*open.call;
-    let (Purpose::Enrol { subject, .. }, Some(embedded)) = (&call.purpose, open.found.first())
+fn enrol(ctx: &Context, pending: &PendingCall) -> Result<Reply, Error> {
+    let call = &*pending.call;
+    let (Purpose::Enrol { subject, .. }, Some(embedded)) = (&call.purpose, pending.found.first())
     else {
-        return Err(Error::new(Word::Failed, "there is nothing to enrol"));
+        return Err(Error::new(ErrorCode::Failed, "there is nothing to enrol"));
     };
     if !ctx.get_flags().contains(ContextFlags::MASTER) {
         return Err(stale("this server is no master any more; ask the new one"));
     }
-    if !cache::has_memory_left(ctx) {
-        return Err(Error::new(Word::Oom, "used memory is above maxmemory; nothing was enrolled"));
+    if !results::has_memory_left(ctx) {
+        return Err(Error::new(
+            ErrorCode::Oom,
+            "used memory is above maxmemory; nothing was enrolled",
+        ));
     }
-    match still(ctx, call, |_| Ok(())) {
-        Err(error) if error.word == Word::NoGallery => request::select_db(ctx, call.db),
+    match with_same_gallery(ctx, call, |_| Ok(())) {
+        Err(error) if error.code == ErrorCode::NoGallery => request::select_db(ctx, call.key.db),
         other => other?,
     }
     let vector = UnitVector::new(&embedded.values)?.to_bytes();
     let space = call.binding.space.to_string();
     let arguments: [&[u8]; 8] = [
-        &call.key,
+        &call.key.name,
         subject,
         b"VECTOR",
         &vector,
@@ -141,9 +114,9 @@ fn write(ctx: &Context, open: &Open) -> Result<Reply, Error> {
     // As from a script, so that the server refuses what it would refuse a client now (NOREPLICAS, MISCONF).
     let options = CallOptionsBuilder::new().replicate().script_mode().errors_as_replies().build();
     let reply: CallResult<'static> = ctx.call_ext("IMAGE.ENROLL", &options, &arguments[..]);
-    let reply = reply.map_err(|error| refusal(&error.to_utf8_string().unwrap_or_default()))?;
+    let reply = reply.map_err(|error| refused(&error.to_utf8_string().unwrap_or_default()))?;
     let quality = embedded.face.as_ref().and_then(|face: &Face| face.quality);
-    Ok(enrolled(subject, sample_of(&reply)?, quality, open.warning.clone()))
+    Ok(enrolled(subject, sample_of(&reply)?, quality, pending.warning.clone()))
 }
 
 /// The reply of `IMAGE.ENROLL`.
@@ -154,20 +127,20 @@ pub fn enrolled(
     warning: Option<String>,
 ) -> Reply {
     let quality = quality.map(|Quality { size, sharpness, pose }| {
-        Tree::Map(vec![
-            ("size", Tree::Decimal(size)),
-            ("sharpness", Tree::Decimal(sharpness)),
-            ("yaw", Tree::Decimal(pose.yaw)),
-            ("pitch", Tree::Decimal(pose.pitch)),
-            ("roll", Tree::Decimal(pose.roll)),
+        Reply::map([
+            ("size", Reply::Decimal(size)),
+            ("sharpness", Reply::Decimal(sharpness)),
+            ("yaw", Reply::Decimal(pose.yaw)),
+            ("pitch", Reply::Decimal(pose.pitch)),
+            ("roll", Reply::Decimal(pose.roll)),
         ])
     });
-    Reply::Tree(Tree::Map(vec![
-        ("sample", Tree::Number(sample)),
-        ("subject", Tree::text(subject)),
-        ("quality", quality.unwrap_or(Tree::Nil)),
-        ("warning", warning.map_or(Tree::Nil, Tree::text)),
-    ]))
+    Reply::map([
+        ("sample", Reply::Number(sample)),
+        ("subject", Reply::bytes(subject)),
+        ("quality", quality.unwrap_or(Reply::Nil)),
+        ("warning", warning.map_or(Reply::Nil, Reply::bytes)),
+    ])
 }
 
 /// The id in the reply of the command itself, whose first entry it is.
@@ -177,26 +150,18 @@ fn sample_of(reply: &CallReply) -> Result<i64, Error> {
     {
         return Ok(sample.to_i64());
     }
-    Err(Error::new(Word::Failed, "the server gave no sample id"))
+    Err(Error::new(ErrorCode::Failed, "the server gave no sample id"))
 }
 
-/// What the server refused, its first word kept where it is ours.
-fn refusal(text: &str) -> Error {
-    let (word, sentence) = text.split_once(' ').unwrap_or(("ERR", text));
-    let words = [
-        Word::Stale,
-        Word::WrongType,
-        Word::Oom,
-        Word::NoModel,
-        Word::NoReplicas,
-        Word::MisConf,
-        Word::ReadOnly,
-    ];
-    match words.into_iter().find(|known| known.as_str() == word) {
-        Some(word) => Error::new(word, sentence),
-        None if text.contains("non local") => {
-            stale("the gallery's slot is on another node now; ask again")
-        }
-        None => Error::new(Word::Err, sentence),
-    }
+/// What a client is told when the server refuses to write its enrolment.
+fn refused(text: &str) -> Error {
+    let sentence = text.split_once(' ').map_or(text, |(_, sentence)| sentence);
+    let code = match Refusal::parse(text) {
+        Refusal::Slot => return stale("the gallery's slot is on another node now; ask again"),
+        Refusal::Memory => ErrorCode::Oom,
+        Refusal::Role => ErrorCode::ReadOnly,
+        Refusal::Code(code) => code,
+        Refusal::ClusterDown | Refusal::Other => ErrorCode::Err,
+    };
+    Error::new(code, sentence)
 }

@@ -7,23 +7,23 @@ use recognition::embedding::Embedded;
 use recognition::stored;
 use redis_module::{Context, RedisString};
 
-use super::held::Held;
-use super::{Call, seen};
-use crate::cache;
+use super::embedding_cache;
 use crate::digest::Digest;
-use crate::error::{Error, Word, quoted};
+use crate::error::{Error, ErrorCode, quoted};
+use crate::in_flight::GalleryCall;
 use crate::models::ServedModel;
+use crate::results;
 use crate::server::gallery_type::{self, Found};
-use crate::server::keyspace::Look;
+use crate::server::gallery_value::GalleryValue;
+use crate::server::keyspace::{self, Look};
 use crate::server::request;
-use crate::stores::string;
 
 /// Shows the gallery at a key; none if there is no key.
 pub fn open<T>(
     ctx: &Context,
     key: &RedisString,
     look: Look,
-    show: impl FnOnce(&Held) -> T,
+    show: impl FnOnce(&GalleryValue) -> T,
 ) -> Result<Option<T>, Error> {
     match gallery_type::read(ctx, key, look, show) {
         Found::Gallery(shown) => Ok(Some(shown)),
@@ -33,12 +33,12 @@ pub fn open<T>(
 }
 
 pub fn wrong_type() -> Error {
-    Error::new(Word::WrongType, "the key holds something else than a gallery; use another key")
+    Error::new(ErrorCode::WrongType, "the key holds something else than a gallery; use another key")
 }
 
 pub fn no_gallery(key: &[u8]) -> Error {
     let sentence = format!("there is no gallery {}; IMAGE.ENROLL makes one", quoted(key));
-    Error::new(Word::NoGallery, sentence)
+    Error::new(ErrorCode::NoGallery, sentence)
 }
 
 pub fn subject_unknown(subject: &[u8]) -> Error {
@@ -46,11 +46,11 @@ pub fn subject_unknown(subject: &[u8]) -> Error {
         "the gallery does not know {}; IMAGE.SUBJECTS lists whom it knows",
         quoted(subject)
     );
-    Error::new(Word::NoSubject, sentence)
+    Error::new(ErrorCode::NoSubject, sentence)
 }
 
 pub fn stale(what: &str) -> Error {
-    Error::new(Word::Stale, what)
+    Error::new(ErrorCode::Stale, what)
 }
 
 /// Refuses embeddings of another model or space than the gallery's.
@@ -71,34 +71,37 @@ pub fn check_binding(bound: &Binding, wanted: &Binding) -> Result<(), Error> {
         name(bound),
         name(wanted)
     );
-    Err(Error::new(Word::WrongType, sentence))
+    Err(Error::new(ErrorCode::WrongType, sentence))
 }
 
 /// Shows the gallery of a call if it is still the one that the call came for.
-pub fn still<T>(
+///
+/// # Errors
+/// `STALE` if it has vanished or was made anew, `NOGALLERY` if there was none, `WRONGTYPE`.
+pub fn with_same_gallery<T>(
     ctx: &Context,
-    call: &Call,
-    show: impl FnOnce(&Held) -> Result<T, Error>,
+    call: &GalleryCall,
+    show: impl FnOnce(&GalleryValue) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    request::select_db(ctx, call.db);
-    let found = open(ctx, &string(&call.key), Look::Again, |held| {
-        let same = call.identity.is_none_or(|identity| identity == held.identity());
+    request::select_db(ctx, call.key.db);
+    let found = open(ctx, &keyspace::string(&call.key.name), Look::Again, |value| {
+        let same = call.value.is_none_or(|id| id == value.id());
         if !same {
             return Err(stale("the gallery was made anew meanwhile; try again"));
         }
-        check_binding(held.gallery().binding(), &call.binding)?;
-        show(held)
+        check_binding(value.gallery().binding(), &call.binding)?;
+        show(value)
     })?;
-    match (found, call.identity) {
+    match (found, call.value) {
         (Some(shown), _) => shown,
         (None, Some(_)) => Err(stale("the gallery has vanished meanwhile; try again")),
-        (None, None) => Err(no_gallery(&call.key)),
+        (None, None) => Err(no_gallery(&call.key.name)),
     }
 }
 
 /// The embeddings of a picture, if it is one of the last that this node saw.
-pub fn known(model: &ServedModel, digest: Digest) -> Option<Arc<[Embedded]>> {
-    let found = seen::find(digest, &model.field);
+pub fn cached_embeddings(model: &ServedModel, digest: Digest) -> Option<Arc<[Embedded]>> {
+    let found = embedding_cache::find(digest, &model.field);
     match found {
         Some(_) => model.metrics.hit(),
         None => model.metrics.misses.increment(),
@@ -107,13 +110,13 @@ pub fn known(model: &ServedModel, digest: Digest) -> Option<Arc<[Embedded]>> {
 }
 
 /// The embeddings of the result that a key holds, if they are of this model as it is now.
-pub fn stored(
+pub fn stored_embeddings(
     ctx: &Context,
     key: &RedisString,
     model: &ServedModel,
     dimensions: usize,
 ) -> Result<Option<Arc<[Embedded]>>, Error> {
-    let result = cache::look_up(ctx, key, Look::First, model, None)?;
+    let result = results::stored_result(ctx, key, Look::First, model, None)?;
     let found = result.and_then(|result| {
         stored::embeddings(std::str::from_utf8(result.as_slice()).ok()?, dimensions)
     });

@@ -1,50 +1,38 @@
-//! A request under way, and who waits for it.
+//! A request under way, and the client that waits for it.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redis_module::RedisString;
-
-use super::Observer;
+use super::db_key::DbKey;
+use super::gallery_call::GalleryCall;
+use super::wait::Observer;
 use crate::digest::Digest;
-use crate::galleries::Call;
+use crate::ids::JobId;
 use crate::models::ServedModel;
-use crate::queue::JobId;
-use crate::server::blocked::Client;
-
-/// Of two requests the larger is the newer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub(super) u64);
-
-/// A key in a database.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Place {
-    pub db: i32,
-    pub key: Vec<u8>,
-}
 
 /// Where a request's result belongs.
 #[derive(Clone)]
 pub enum Target {
-    Named(Rc<Place>),
-    /// `IMAGE.RECOGNIZE_AUTO`, before the digest is known. The user's rights on the key that will
-    /// be computed are still to be checked.
+    Key(Rc<DbKey>),
+    /// `IMAGE.RECOGNIZE_AUTO`, before the digest is known. Whether this user may use the key that
+    /// the digest gives is still to be checked.
     Computed {
         db: i32,
-        user: Rc<RedisString>,
+        user: Rc<[u8]>,
     },
     /// No key: a gallery is asked about the picture, or gets a sample of it.
-    Gallery(Rc<Call>),
+    Gallery(Rc<GalleryCall>),
 }
 
-/// A request under way: a picture to be recognised.
-pub struct Request {
+/// A request under way: a picture to be recognised. `C` is what waits, a client of the server.
+pub struct Request<C> {
     pub target: Target,
     pub model: Arc<ServedModel>,
     pub digest: Option<Digest>,
     /// Whether the result is stored (`_RO` only reads).
     pub writes: bool,
+    /// A stored result does not count: the picture is recognised anew.
     pub refresh: bool,
     /// Time to live that the call gave.
     pub ttl: Option<Duration>,
@@ -54,22 +42,22 @@ pub struct Request {
     pub joined: bool,
     pub accepted: Instant,
     /// The client that sent it.
-    pub asker: Option<Waiter>,
-    /// Others that wait for it.
+    pub requester: Option<Waiter<C>>,
+    /// Waits of other clients that concern it.
     pub observers: Vec<Observer>,
     pub(super) job: Option<JobId>,
     /// Bytes of payload that wait because of it.
     pub(super) payload_bytes: usize,
-    /// Bytes that it costs itself, key included.
+    /// Bytes that it costs itself, its key included.
     pub(super) own_bytes: usize,
 }
 
-/// What a request costs beside its payload and its key, roughly: joined requests that nobody waits
-/// for need no place in the queue, and this is what bounds them.
+/// What a request costs beside its payload and its key, roughly. Joined requests that nobody waits for
+/// need no room in the queue; this figure is what bounds them.
 pub(super) const REQUEST_BYTES: usize = 512;
 
-impl Request {
-    pub fn new(target: Target, model: Arc<ServedModel>, writes: bool) -> Request {
+impl<C> Request<C> {
+    pub fn new(target: Target, model: Arc<ServedModel>, writes: bool) -> Request<C> {
         Request {
             target,
             model,
@@ -80,7 +68,7 @@ impl Request {
             wanted: false,
             joined: false,
             accepted: Instant::now(),
-            asker: None,
+            requester: None,
             observers: Vec::new(),
             job: None,
             payload_bytes: 0,
@@ -88,17 +76,18 @@ impl Request {
         }
     }
 
-    pub fn place(&self) -> Option<&Rc<Place>> {
+    /// The key that its result belongs to, once it is known.
+    pub fn key(&self) -> Option<&Rc<DbKey>> {
         match &self.target {
-            Target::Named(place) => Some(place),
+            Target::Key(key) => Some(key),
             Target::Computed { .. } | Target::Gallery(_) => None,
         }
     }
 
-    pub fn call(&self) -> Option<&Rc<Call>> {
+    pub fn gallery_call(&self) -> Option<&Rc<GalleryCall>> {
         match &self.target {
             Target::Gallery(call) => Some(call),
-            Target::Named(_) | Target::Computed { .. } => None,
+            Target::Key(_) | Target::Computed { .. } => None,
         }
     }
 
@@ -108,21 +97,22 @@ impl Request {
     }
 
     pub(super) fn is_abandoned(&self) -> bool {
-        !self.wanted && self.asker.is_none() && self.observers.is_empty()
+        !self.wanted && self.requester.is_none() && self.observers.is_empty()
     }
 }
 
 /// A client that waits for the request that it sent.
-pub struct Waiter {
-    pub client: Client,
-    pub shape: Shape,
+pub struct Waiter<C> {
+    pub client: C,
+    pub options: ReplyOptions,
     pub timeout_ms: i64,
     pub since: Instant,
 }
 
 /// How a client wants its reply.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Shape {
+pub struct ReplyOptions {
+    /// The longest list in the result.
     pub top: Option<usize>,
     pub with_meta: bool,
 }

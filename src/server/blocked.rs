@@ -18,13 +18,21 @@ use std::ptr::null_mut;
 use redis_module::{Context, ContextFlags, raw};
 
 use super::main_thread::{self, TimerId};
-use super::{guard, reply};
-use crate::error::{Error, Word};
+use super::panics::guard;
+use super::reply;
+use crate::error::{Error, ErrorCode};
 use crate::reply::Reply;
 
 /// Tells one waiting client from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientId(usize);
+
+impl ClientId {
+    #[cfg(test)]
+    pub fn for_tests(number: usize) -> ClientId {
+        ClientId(number)
+    }
+}
 
 /// A client that waits.
 #[must_use = "a client that is not unblocked waits for ever"]
@@ -68,7 +76,7 @@ impl CannotWait {
                 "while this replica loads its master's data no client can wait: ask again later, or the master"
             }
         };
-        Error::new(Word::NoWaiting, format!("{what}, and {why}"))
+        Error::new(ErrorCode::NoWaiting, format!("{what}, and {why}"))
     }
 }
 
@@ -178,7 +186,7 @@ extern "C" fn on_reply(
         match found {
             Some(found) => reply::send(&context, found),
             None => {
-                let lost = Error::new(Word::Failed, "the request ended without a result");
+                let lost = Error::new(ErrorCode::Failed, "the request ended without a result");
                 reply::send(&context, &Reply::Error(lost));
             }
         }

@@ -5,7 +5,7 @@ use std::os::raw::c_void;
 use once_cell::sync::OnceCell;
 use redis_module::{Context, raw};
 
-use super::guard;
+use super::panics::guard;
 
 /// What to do at each.
 #[derive(Clone, Copy)]

@@ -15,10 +15,11 @@ use gallery::{Binding, FORMAT, Sample};
 use redis_module::native_types::RedisType;
 use redis_module::{Context, RedisString, raw};
 
+use super::gallery_value::{GalleryValue, ServerGallery};
 use super::keyspace::Look;
+use super::log;
+use super::panics::guard;
 use super::rdb::{Rdb, guard_save};
-use super::{guard, log};
-use crate::galleries::held::{Held, ServerGallery};
 
 /// The command that an append-only file creates a gallery with, and the one that fills it.
 pub const BIND: &std::ffi::CStr = c"IMAGE.BIND";
@@ -57,11 +58,13 @@ pub static GALLERY: RedisType = RedisType::new(
 /// Of Valkey 9 (`valkeymodule.h`); Redis may give this bit another meaning.
 const HANDLE_ATOMIC_SLOT_MIGRATION: c_int = 1 << 5;
 
-/// Tells the server that a file or a link that breaks off in a gallery is an error we can return, and
-/// no reason to end; that a replica may load a data set beside the one that it serves, since what we
-/// keep outside of keys belongs to neither, or is emptied when they change places; and a Valkey that
-/// slots may move as a whole, since all that we keep lies in keys,
-/// and every write to them is replicated. While the module loads.
+/// Tells the server what the module can stand. To be called while the module loads.
+///
+/// - A file or a link that breaks off in a gallery is an error that is returned, and no reason to end.
+/// - A replica may load a data set beside the one that it serves: what the module keeps outside of keys
+///   belongs to neither, or is emptied when they change places.
+/// - A Valkey may move slots as a whole: all that the module keeps lies in keys, and every write to them
+///   is replicated.
 pub fn declare(ctx: &Context) {
     let mut options = (raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
         | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD) as c_int;
@@ -86,13 +89,13 @@ pub fn read<T>(
     ctx: &Context,
     name: &RedisString,
     look: Look,
-    show: impl FnOnce(&Held) -> T,
+    show: impl FnOnce(&GalleryValue) -> T,
 ) -> Found<T> {
     let key = OpenKey::open(ctx, name, look.mode());
-    match key.held() {
+    match key.value() {
         // SAFETY: the value of an open key, which nobody changes or frees meanwhile: `show` is plain
         // code of this thread that does not call the server.
-        Found::Gallery(held) => Found::Gallery(show(unsafe { &*held })),
+        Found::Gallery(value) => Found::Gallery(show(unsafe { &*value })),
         Found::Nothing => Found::Nothing,
         Found::Foreign => Found::Foreign,
     }
@@ -103,18 +106,18 @@ pub fn read<T>(
 pub fn change<T, E>(
     ctx: &Context,
     name: &RedisString,
-    create: impl FnOnce() -> Result<Option<Held>, E>,
-    change: impl FnOnce(&mut Held) -> Result<T, E>,
+    create: impl FnOnce() -> Result<Option<GalleryValue>, E>,
+    change: impl FnOnce(&mut GalleryValue) -> Result<T, E>,
 ) -> Result<Found<T>, E> {
     let key = OpenKey::open(ctx, name, (raw::REDISMODULE_READ | raw::REDISMODULE_WRITE) as c_int);
-    match key.held() {
+    match key.value() {
         // SAFETY: as in `read`; the main thread alone has the value, so this borrow is the only one.
-        Found::Gallery(held) => change(unsafe { &mut *held }).map(Found::Gallery),
+        Found::Gallery(value) => change(unsafe { &mut *value }).map(Found::Gallery),
         Found::Foreign => Ok(Found::Foreign),
         Found::Nothing => {
-            let Some(mut held) = create()? else { return Ok(Found::Nothing) };
-            let changed = change(&mut held)?;
-            key.set(held);
+            let Some(mut value) = create()? else { return Ok(Found::Nothing) };
+            let changed = change(&mut value)?;
+            key.set(value);
             Ok(Found::Gallery(changed))
         }
     }
@@ -130,19 +133,19 @@ impl OpenKey {
         OpenKey(unsafe { open(ctx.ctx, name.inner, mode) })
     }
 
-    fn held(&self) -> Found<*mut Held> {
+    fn value(&self) -> Found<*mut GalleryValue> {
         if self.0.is_null() {
             return Found::Nothing;
         }
         let key_type = api!(RedisModule_KeyType);
         let module_type = api!(RedisModule_ModuleTypeGetType);
-        let value = api!(RedisModule_ModuleTypeGetValue);
+        let get_value = api!(RedisModule_ModuleTypeGetValue);
         // SAFETY: an open key; the value of our type is what `set`, `rdb_load` or `copy` gave.
         unsafe {
             if key_type(self.0) == raw::REDISMODULE_KEYTYPE_EMPTY as c_int {
                 Found::Nothing
             } else if module_type(self.0) == *GALLERY.raw_type.borrow() {
-                Found::Gallery(value(self.0).cast())
+                Found::Gallery(get_value(self.0).cast())
             } else {
                 Found::Foreign
             }
@@ -150,9 +153,9 @@ impl OpenKey {
     }
 
     /// Makes it the key's value. The key is empty and open for writing.
-    fn set(&self, held: Held) {
+    fn set(&self, gallery: GalleryValue) {
         let set = api!(RedisModule_ModuleTypeSetValue);
-        let value = Box::into_raw(Box::new(held));
+        let value = Box::into_raw(Box::new(gallery));
         // SAFETY: as said; the value belongs to the server from here on, which frees it by `free`.
         unsafe {
             if set(self.0, *GALLERY.raw_type.borrow(), value.cast()) != raw::REDISMODULE_OK as c_int
@@ -220,8 +223,8 @@ pub fn replicate(ctx: &Context, key: &RedisString, binding: &Binding, sample: &S
 unsafe extern "C" fn rdb_save(rdb: *mut raw::RedisModuleIO, value: *mut c_void) {
     guard_save("saving a gallery", rdb, || {
         // SAFETY: a value of ours, which nobody changes meanwhile.
-        let held = unsafe { &*value.cast::<Held>() };
-        held.gallery().encode(&mut Rdb(rdb));
+        let value = unsafe { &*value.cast::<GalleryValue>() };
+        value.gallery().encode(&mut Rdb(rdb));
     });
 }
 
@@ -232,7 +235,7 @@ unsafe extern "C" fn rdb_load(rdb: *mut raw::RedisModuleIO, version: c_int) -> *
             return null_mut();
         }
         match ServerGallery::decode(&mut Rdb(rdb)) {
-            Ok(gallery) => Box::into_raw(Box::new(Held::new(gallery))).cast(),
+            Ok(gallery) => Box::into_raw(Box::new(GalleryValue::new(gallery))).cast(),
             Err(error) => {
                 log::warning(&format!("a gallery cannot be loaded: {error}"));
                 null_mut()
@@ -249,7 +252,7 @@ unsafe extern "C" fn aof_rewrite(
     guard_save("rewriting a gallery", aof, || {
         let emit = api!(RedisModule_EmitAOF);
         // SAFETY: a value of ours, which nobody changes meanwhile.
-        let gallery = unsafe { &*value.cast::<Held>() }.gallery();
+        let gallery = unsafe { &*value.cast::<GalleryValue>() }.gallery();
         let Binding { model, space, dimensions } = gallery.binding();
         let space = space.to_string();
         // SAFETY: in a callback that rewrites; the format says what follows.
@@ -281,7 +284,7 @@ unsafe extern "C" fn aof_rewrite(
 
 unsafe extern "C" fn mem_usage(value: *const c_void) -> usize {
     // SAFETY: a value of ours, which nobody changes meanwhile.
-    guard("weighing a gallery", 0, || unsafe { &*value.cast::<Held>() }.memory_usage())
+    guard("weighing a gallery", 0, || unsafe { &*value.cast::<GalleryValue>() }.memory_usage())
 }
 
 unsafe extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_void) {
@@ -289,9 +292,9 @@ unsafe extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_v
         let add = api!(RedisModule_DigestAddStringBuffer);
         let end = api!(RedisModule_DigestEndSequence);
         // SAFETY: a value of ours, which nobody changes meanwhile.
-        let held = unsafe { &*value.cast::<Held>() };
+        let value = unsafe { &*value.cast::<GalleryValue>() };
         // Parts that end a sequence each are a set: their order does not count.
-        held.gallery().digest_parts(|part| {
+        value.gallery().digest_parts(|part| {
             // SAFETY: a live buffer with its length.
             unsafe {
                 add(digest, part.as_ptr().cast::<c_char>(), part.len());
@@ -301,10 +304,12 @@ unsafe extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_v
     });
 }
 
-/// Beyond 64 of it the server frees on a thread of its own.
+/// Values of an effort above 64 are freed on a thread of the server's own (`LAZYFREE_THRESHOLD`).
 unsafe extern "C" fn free_effort(_key: *mut raw::RedisModuleString, value: *const c_void) -> usize {
     // SAFETY: a value of ours, which nobody changes meanwhile.
-    guard("weighing a gallery", 1, || unsafe { &*value.cast::<Held>() }.gallery().sample_count())
+    guard("weighing a gallery", 1, || {
+        unsafe { &*value.cast::<GalleryValue>() }.gallery().sample_count()
+    })
 }
 
 unsafe extern "C" fn copy(
@@ -314,14 +319,14 @@ unsafe extern "C" fn copy(
 ) -> *mut c_void {
     guard("copying a gallery", null_mut(), || {
         // SAFETY: a value of ours, which nobody changes meanwhile.
-        let held = unsafe { &*value.cast::<Held>() };
-        Box::into_raw(Box::new(held.copy())).cast()
+        let value = unsafe { &*value.cast::<GalleryValue>() };
+        Box::into_raw(Box::new(value.copy())).cast()
     })
 }
 
 unsafe extern "C" fn free(value: *mut c_void) {
     guard("freeing a gallery", (), || {
         // SAFETY: comes from `Box::into_raw`, and the server calls this once, on any thread.
-        drop(unsafe { Box::from_raw(value.cast::<Held>()) });
+        drop(unsafe { Box::from_raw(value.cast::<GalleryValue>()) });
     });
 }

@@ -7,7 +7,7 @@ use std::os::raw::c_int;
 use once_cell::sync::OnceCell;
 use redis_module::{Context, raw};
 
-use super::guard;
+use super::panics::guard;
 
 static FILL: OnceCell<fn(&Section)> = OnceCell::new();
 

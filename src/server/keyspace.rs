@@ -6,7 +6,12 @@ use std::ptr::null_mut;
 
 use redis_module::{Context, RedisString, raw};
 
-use super::guard;
+use super::panics::guard;
+
+/// A string of the server's, for a key's name.
+pub fn string(bytes: &[u8]) -> RedisString {
+    RedisString::create_from_slice(null_mut(), bytes)
+}
 
 /// A look at a key for a request of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +141,7 @@ impl Key {
 
     fn has_field(&self, name: &[u8]) -> bool {
         let hash_get = api!(RedisModule_HashGet);
-        let field = RedisString::create_from_slice(null_mut(), name);
+        let field = string(name);
         let mut exists: c_int = 0;
         // SAFETY: an open hash; a pair of a name and the place of a number, ended by a null, as
         // `HASH_EXISTS` demands.
@@ -224,7 +229,7 @@ impl WrittenHash<'_> {
             return false;
         }
         for (field, value) in fields {
-            let value = RedisString::create_from_slice(null_mut(), value);
+            let value = string(value);
             self.change(field, value.inner);
         }
         notify_of(self.ctx, raw::REDISMODULE_NOTIFY_HASH, c"hset", self.name);
@@ -246,7 +251,7 @@ impl WrittenHash<'_> {
 
     fn change(&self, field: &[u8], value: *mut raw::RedisModuleString) {
         let hash_set = api!(RedisModule_HashSet);
-        let field = RedisString::create_from_slice(null_mut(), field);
+        let field = string(field);
         // SAFETY: a key that is open for writing, a hash or empty; a field, its value or the sign for
         // a deletion, and a null at the end. The server copies both strings.
         unsafe {
@@ -262,10 +267,7 @@ impl WrittenHash<'_> {
 
     fn replicate(&self, command: &CStr, arguments: &[&[u8]]) -> bool {
         let replicate = api!(RedisModule_Replicate);
-        let held: Vec<RedisString> = arguments
-            .iter()
-            .map(|argument| RedisString::create_from_slice(null_mut(), argument))
-            .collect();
+        let held: Vec<RedisString> = arguments.iter().map(|argument| string(argument)).collect();
         let mut strings: Vec<*mut raw::RedisModuleString> =
             held.iter().map(|string| string.inner).collect();
         // SAFETY: the format says what follows: a string, then a list of strings with its length, which

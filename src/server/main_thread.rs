@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use redis_module::{Context, ContextFlags, raw};
 
-use super::{guard, log};
+use super::log;
+use super::panics::guard;
 
 /// The context for work that no client asked for. The main thread's alone.
 static DETACHED: AtomicPtr<raw::RedisModuleCtx> = AtomicPtr::new(null_mut());

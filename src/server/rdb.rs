@@ -7,7 +7,7 @@ use std::slice;
 use gallery::{Sink, Source};
 use redis_module::raw;
 
-use super::guard;
+use super::panics::guard;
 
 /// Runs a callback that saves. It may run in a forked child, which would go on after a panic, and
 /// would put a file that lacks something in the place of a good one.

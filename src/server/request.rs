@@ -9,7 +9,7 @@ use redis_module::{
 };
 
 use super::{log, reply};
-use crate::error::{Error, Word};
+use crate::error::{Error, ErrorCode};
 use crate::reply::Reply;
 
 /// Runs a command: what it gives is sent, an error as well, and so is a panic.
@@ -63,7 +63,7 @@ pub fn current_user(ctx: &Context) -> Result<RedisString, Error> {
     if name.is_null() {
         let sentence =
             "nobody knows for whom this is: IMAGE.RECOGNIZE_AUTO needs a client; name the key";
-        return Err(Error::new(Word::Err, sentence));
+        return Err(Error::new(ErrorCode::Err, sentence));
     }
     Ok(RedisString::from_redis_module_string(std::ptr::null_mut(), name))
 }

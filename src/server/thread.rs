@@ -1,9 +1,23 @@
-//! How a thread of ours differs from a thread of the server's.
+//! Threads of the module, and how they differ from threads of the server.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread::Builder;
+pub use std::thread::JoinHandle;
+
+/// Decoders and engines recurse; the default of 2 MiB is for programs that trust their input.
+const STACK_SIZE: usize = 16 << 20;
+
+/// Starts a thread of the module's.
+pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    Builder::new().name(name.to_owned()).stack_size(STACK_SIZE).spawn(move || {
+        block_signals();
+        use_all_cores();
+        body();
+    })
+}
 
 /// Whether threads may be given another priority and other cores.
 static MAY_SCHEDULE: AtomicBool = AtomicBool::new(true);
@@ -44,7 +58,7 @@ fn survives_scheduling() -> bool {
 
 /// Keeps every asynchronous signal away from the calling thread: they are for the server's main
 /// thread. The synchronous ones (a crash) stay, so that the server can report it.
-pub fn block_signals() {
+fn block_signals() {
     // SAFETY: `sigfillset` initialises the set; the calls touch the calling thread's mask only.
     unsafe {
         let mut set = MaybeUninit::<libc::sigset_t>::uninit();
@@ -59,7 +73,7 @@ pub fn block_signals() {
 
 /// Lets the calling thread run on every core, whatever `server-cpulist` says of the main thread.
 /// Where this is not allowed, the thread stays where it is.
-pub fn use_all_cores() {
+fn use_all_cores() {
     if !MAY_SCHEDULE.load(Relaxed) {
         return;
     }

@@ -5,11 +5,11 @@ use gallery::Binding;
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use crate::commands::options::{Name, Options};
-use crate::error::{Error, Word};
+use crate::error::{Error, ErrorCode};
 use crate::galleries;
-use crate::galleries::held::{Held, ServerGallery};
 use crate::reply::Reply;
 use crate::server::gallery_type::{self, Found};
+use crate::server::gallery_value::{GalleryValue, ServerGallery};
 use crate::server::request;
 
 const OPTIONS: [Name; 4] = [Name::Model, Name::Space, Name::Dimensions, Name::Next];
@@ -23,13 +23,13 @@ pub fn bind(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
             (options.model, options.space, options.dimensions)
         else {
             let sentence = "MODEL, SPACE and DIMENSIONS are needed";
-            return Err(Error::new(Word::Err, sentence));
+            return Err(Error::new(ErrorCode::Err, sentence));
         };
         let binding = Binding { model, space, dimensions };
-        let create = || Ok(Some(Held::new(ServerGallery::new(binding.clone())?)));
-        let change = |held: &mut Held| -> Result<(), Error> {
-            galleries::check_binding(held.gallery().binding(), &binding)?;
-            held.raise_next_sample(options.next.unwrap_or(0));
+        let create = || Ok(Some(GalleryValue::new(ServerGallery::new(binding.clone())?)));
+        let change = |value: &mut GalleryValue| -> Result<(), Error> {
+            galleries::check_binding(value.gallery().binding(), &binding)?;
+            value.raise_next_sample(options.next.unwrap_or(0));
             Ok(())
         };
         match gallery_type::change(ctx, key, create, change)? {

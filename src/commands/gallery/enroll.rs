@@ -3,13 +3,14 @@
 use gallery::{Binding, Sample, SampleId, UnitVector};
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
-use super::{Given, binding_of, given, redact, rules, start_with_picture};
+use super::call::{Given, binding_of, given, redact_given, rules, start_with_picture};
 use crate::commands::options::{Name, Options};
-use crate::error::{Error, Word};
-use crate::galleries::held::{Held, ServerGallery};
-use crate::galleries::{self, Call, Purpose, enrolled};
+use crate::error::{Error, ErrorCode};
+use crate::galleries::{self, enrolled};
+use crate::in_flight::{DbKey, GalleryCall, Purpose};
 use crate::reply::Reply;
 use crate::server::gallery_type::{self, Found};
+use crate::server::gallery_value::{GalleryValue, ServerGallery};
 use crate::server::keyspace::{self, Look};
 use crate::server::request;
 use crate::{models, settings};
@@ -20,7 +21,7 @@ const VECTOR_OPTIONS: [Name; 3] = [Name::Model, Name::Space, Name::Sample];
 /// `IMAGE.ENROLL gallery subject payload [MODEL name] [LARGEST] [FORCE] [TIMEOUT ms]` or
 /// `IMAGE.ENROLL gallery subject VECTOR blob MODEL name [SPACE s] [SAMPLE id]`
 pub fn enroll(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
-    redact(ctx, &arguments, 3);
+    redact_given(ctx, &arguments, 3);
     let [_, key, subject, rest @ ..] = arguments.as_slice() else {
         return Err(RedisError::WrongArity);
     };
@@ -41,7 +42,10 @@ fn check_subject(subject: &[u8]) -> Result<(), Error> {
     if is_text {
         return Ok(());
     }
-    Err(Error::new(Word::Err, "a subject's name must be UTF-8 text without control characters"))
+    Err(Error::new(
+        ErrorCode::Err,
+        "a subject's name must be UTF-8 text without control characters",
+    ))
 }
 
 fn with_picture(
@@ -52,8 +56,8 @@ fn with_picture(
     options: &[RedisString],
 ) -> Result<Option<Reply>, Error> {
     let options = Options::parse(options, &OPTIONS)?;
-    let found = galleries::open(ctx, key, Look::First, |held| {
-        (held.identity(), held.gallery().binding().clone())
+    let found = galleries::open(ctx, key, Look::First, |value| {
+        (value.id(), value.gallery().binding().clone())
     })?;
     let name = match (&options.model, &found) {
         (Some(name), _) => name.clone(),
@@ -66,10 +70,9 @@ fn with_picture(
         galleries::check_binding(bound, &binding)?;
     }
     let rules = rules(&model)?;
-    let call = Call {
-        db: request::selected_db(ctx),
-        key: key.as_slice().to_vec(),
-        identity: found.map(|(identity, _)| identity),
+    let call = GalleryCall {
+        key: DbKey { db: request::selected_db(ctx), name: key.as_slice().to_vec() },
+        value: found.map(|(value, _)| value),
         binding,
         threshold: rules.threshold,
         purpose: Purpose::Enrol {
@@ -94,7 +97,7 @@ fn with_vector(
     let options = Options::parse(options, &VECTOR_OPTIONS)?;
     let Some(model) = options.model else {
         let sentence = "MODEL is needed with VECTOR: whose embedding is it?";
-        return Err(Error::new(Word::Err, sentence));
+        return Err(Error::new(ErrorCode::Err, sentence));
     };
     let vector = UnitVector::from_bytes(vector.as_slice())?;
     let binding = match options.space {
@@ -102,14 +105,14 @@ fn with_vector(
         None => binding_of(&*models::find(&model)?)?,
     };
     let name = subject.as_slice();
-    let create = || Ok(Some(Held::new(ServerGallery::new(binding.clone())?)));
-    let change = |held: &mut Held| -> Result<SampleId, Error> {
-        let bound = held.gallery().binding();
+    let create = || Ok(Some(GalleryValue::new(ServerGallery::new(binding.clone())?)));
+    let change = |value: &mut GalleryValue| -> Result<SampleId, Error> {
+        let bound = value.gallery().binding();
         // A vector of another length has an error of its own.
         if bound.dimensions == vector.dimensions() {
             galleries::check_binding(bound, &binding)?;
         }
-        Ok(held.enrol(name, &vector, options.sample)?)
+        Ok(value.enrol(name, &vector, options.sample)?)
     };
     let enrolment = gallery_type::change(ctx, key, create, change)?;
     let Found::Gallery(sample) = enrolment else { return Err(galleries::wrong_type()) };

@@ -4,11 +4,11 @@ use gallery::SampleId;
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use crate::commands::options::sample_id;
-use crate::error::{Error, Word};
+use crate::error::{Error, ErrorCode};
 use crate::galleries;
-use crate::galleries::held::Held;
-use crate::reply::{Reply, Tree};
+use crate::reply::Reply;
 use crate::server::gallery_type::{self, Found};
+use crate::server::gallery_value::GalleryValue;
 use crate::server::keyspace::{self, Look};
 use crate::server::request;
 
@@ -32,8 +32,8 @@ pub fn forget(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         let name = subject.as_slice();
         let sample = sample.map(|sample| sample_id(sample.as_slice())).transpose()?;
         // First by reading: who watches the key is not told of a change that is none.
-        let known = galleries::open(ctx, key, Look::First, |held| {
-            let entry = held.gallery().subject(name)?;
+        let known = galleries::open(ctx, key, Look::First, |value| {
+            let entry = value.gallery().subject(name)?;
             Some(sample.is_none_or(|sample| entry.samples.contains(&sample)))
         })?;
         match known {
@@ -42,9 +42,9 @@ pub fn forget(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
             Some(Some(false)) => return Err(sample_unknown(sample)),
             Some(Some(true)) => (),
         }
-        let change = |held: &mut Held| -> Result<_, Error> {
-            let forgotten = held.forget(name, sample);
-            let left = held.gallery().subject(name).map_or(0, |entry| entry.samples.len());
+        let change = |value: &mut GalleryValue| -> Result<_, Error> {
+            let forgotten = value.forget(name, sample);
+            let left = value.gallery().subject(name).map_or(0, |entry| entry.samples.len());
             Ok((forgotten.samples, left))
         };
         let Found::Gallery((forgotten, left)) =
@@ -55,18 +55,18 @@ pub fn forget(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         galleries::forget_pictures();
         ctx.replicate_verbatim();
         keyspace::notify(ctx, c"image.forgotten", key);
-        let not_reached = NOT_REACHED.iter().map(Tree::text).collect();
-        Ok(Some(Reply::Tree(Tree::Map(vec![
-            ("subject", Tree::text(name)),
-            ("forgotten", Tree::Number(forgotten as i64)),
-            ("samples_left", Tree::Number(left as i64)),
-            ("not_reached", Tree::List(not_reached)),
-        ]))))
+        let not_reached = NOT_REACHED.iter().map(Reply::bytes).collect();
+        Ok(Some(Reply::map([
+            ("subject", Reply::bytes(name)),
+            ("forgotten", Reply::Number(forgotten as i64)),
+            ("samples_left", Reply::Number(left as i64)),
+            ("not_reached", Reply::List(not_reached)),
+        ])))
     })
 }
 
 fn sample_unknown(sample: Option<SampleId>) -> Error {
     let number = sample.map_or(0, |sample| sample.0);
     let sentence = format!("the subject has no sample {number}; IMAGE.SUBJECTS lists what it has");
-    Error::new(Word::NoSubject, sentence)
+    Error::new(ErrorCode::NoSubject, sentence)
 }

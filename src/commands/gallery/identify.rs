@@ -3,15 +3,17 @@
 use gallery::Binding;
 use redis_module::{Context, RedisError, RedisResult, RedisString};
 
-use super::{
-    Given, binding_of, given, redact, start_with_embeddings, start_with_picture, start_with_vector,
+use super::call::{
+    Given, binding_of, given, redact_given, rules, start_with_embeddings, start_with_picture,
+    start_with_vector,
 };
 use crate::commands::options::{Name, Options};
-use crate::error::{Error, Word, quoted};
-use crate::galleries::held::{Held, Identity};
-use crate::galleries::{self, Call, Purpose};
+use crate::error::{Error, ErrorCode, quoted};
+use crate::galleries;
+use crate::in_flight::{DbKey, GalleryCall, Purpose};
 use crate::models;
 use crate::reply::Reply;
+use crate::server::gallery_value::{GalleryValue, ValueId};
 use crate::server::keyspace::Look;
 use crate::server::request;
 
@@ -26,7 +28,7 @@ const MAX_TOP: usize = 100;
 /// `IMAGE.IDENTIFY gallery payload [TOP n] [THRESHOLD t] [TIMEOUT ms]` or
 /// `IMAGE.IDENTIFY gallery VECTOR blob [TOP n] [THRESHOLD t] [TIMEOUT ms]`
 pub fn identify(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
-    redact(ctx, &arguments, 2);
+    redact_given(ctx, &arguments, 2);
     let [_, key, rest @ ..] = arguments.as_slice() else { return Err(RedisError::WrongArity) };
     let Some((given, options)) = given(rest) else { return Err(RedisError::WrongArity) };
     request::answer(ctx, || {
@@ -44,17 +46,17 @@ pub fn identify_stored(ctx: &Context, arguments: Vec<RedisString>) -> RedisResul
     request::answer(ctx, || {
         let options = Options::parse(options, &IDENTIFY)?;
         let purpose = Purpose::Identify { top: candidates(&options)? };
-        let (identity, binding) = bound(ctx, gallery)?;
+        let (value, binding) = bound(ctx, gallery)?;
         let model = models::find(&binding.model)?;
         // Another space is no error here: what is stored is just not comparable.
         let comparable = binding_of(&model)? == binding;
-        let found = galleries::stored(ctx, key, &model, binding.dimensions)?;
+        let found = galleries::stored_embeddings(ctx, key, &model, binding.dimensions)?;
         let Some(found) = found.filter(|_| comparable) else { return Ok(Some(Reply::Nil)) };
         let threshold = match options.threshold {
             Some(threshold) => threshold,
-            None => super::rules(&model)?.threshold,
+            None => rules(&model)?.threshold,
         };
-        let call = call_of(ctx, gallery, identity, binding, threshold, purpose);
+        let call = call_of(ctx, gallery, value, binding, threshold, purpose);
         start_with_embeddings(ctx, call, found, options.timeout)
     })
 }
@@ -62,7 +64,10 @@ pub fn identify_stored(ctx: &Context, arguments: Vec<RedisString>) -> RedisResul
 fn candidates(options: &Options) -> Result<usize, Error> {
     let top = options.top.unwrap_or(DEFAULT_TOP);
     if top > MAX_TOP {
-        return Err(Error::new(Word::Err, format!("TOP must be a number from 1 to {MAX_TOP}")));
+        return Err(Error::new(
+            ErrorCode::Err,
+            format!("TOP must be a number from 1 to {MAX_TOP}"),
+        ));
     }
     Ok(top)
 }
@@ -70,7 +75,7 @@ fn candidates(options: &Options) -> Result<usize, Error> {
 /// `IMAGE.VERIFY gallery subject payload [THRESHOLD t] [TIMEOUT ms]` or
 /// `IMAGE.VERIFY gallery subject VECTOR blob [THRESHOLD t] [TIMEOUT ms]`
 pub fn verify(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
-    redact(ctx, &arguments, 3);
+    redact_given(ctx, &arguments, 3);
     let [_, key, subject, rest @ ..] = arguments.as_slice() else {
         return Err(RedisError::WrongArity);
     };
@@ -79,7 +84,7 @@ pub fn verify(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         let options = Options::parse(options, &VERIFY)?;
         let subject = subject.as_slice().to_vec();
         let gallery = bound(ctx, key)?;
-        let knows = |held: &Held| held.gallery().subject(&subject).is_some();
+        let knows = |value: &GalleryValue| value.gallery().subject(&subject).is_some();
         if galleries::open(ctx, key, Look::Again, knows)? == Some(false) {
             return Err(galleries::subject_unknown(&subject));
         }
@@ -90,19 +95,19 @@ pub fn verify(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
 fn ask(
     ctx: &Context,
     key: &RedisString,
-    (identity, binding): (Identity, Binding),
+    (value, binding): (ValueId, Binding),
     given: &Given,
     options: &Options,
     purpose: Purpose,
 ) -> Result<Option<Reply>, Error> {
-    let call = |threshold| call_of(ctx, key, identity, binding.clone(), threshold, purpose);
+    let call = |threshold| call_of(ctx, key, value, binding.clone(), threshold, purpose);
     match given {
         Given::Picture(payload) => {
             let model = models::find(&binding.model)?;
             galleries::check_binding(&binding, &binding_of(&model)?)?;
             let threshold = match options.threshold {
                 Some(threshold) => threshold,
-                None => super::rules(&model)?.threshold,
+                None => rules(&model)?.threshold,
             };
             start_with_picture(ctx, call(threshold), model, payload, options.timeout)
         }
@@ -115,9 +120,9 @@ fn ask(
 }
 
 /// The gallery that is there, and what it is bound to.
-fn bound(ctx: &Context, key: &RedisString) -> Result<(Identity, Binding), Error> {
-    let found = galleries::open(ctx, key, Look::First, |held| {
-        (held.identity(), held.gallery().binding().clone())
+fn bound(ctx: &Context, key: &RedisString) -> Result<(ValueId, Binding), Error> {
+    let found = galleries::open(ctx, key, Look::First, |value| {
+        (value.id(), value.gallery().binding().clone())
     })?;
     found.ok_or_else(|| galleries::no_gallery(key.as_slice()))
 }
@@ -125,15 +130,14 @@ fn bound(ctx: &Context, key: &RedisString) -> Result<(Identity, Binding), Error>
 fn call_of(
     ctx: &Context,
     gallery: &RedisString,
-    identity: Identity,
+    value: ValueId,
     binding: Binding,
     threshold: f64,
     purpose: Purpose,
-) -> Call {
-    Call {
-        db: request::selected_db(ctx),
-        key: gallery.as_slice().to_vec(),
-        identity: Some(identity),
+) -> GalleryCall {
+    GalleryCall {
+        key: DbKey { db: request::selected_db(ctx), name: gallery.as_slice().to_vec() },
+        value: Some(value),
         binding,
         threshold,
         purpose,
@@ -144,12 +148,12 @@ fn call_of(
 fn threshold_of(binding: &Binding) -> Option<f64> {
     let model = models::find(&binding.model).ok()?;
     let is_same = binding_of(&model).is_ok_and(|own| own == *binding);
-    if is_same { Some(super::rules(&model).ok()?.threshold) } else { None }
+    if is_same { Some(rules(&model).ok()?.threshold) } else { None }
 }
 
 fn no_threshold(binding: &Binding) -> Error {
     Error::new(
-        Word::Err,
+        ErrorCode::Err,
         format!(
             "this node has no model {} of space {}, whose threshold would count; say THRESHOLD",
             quoted(binding.model.as_bytes()),

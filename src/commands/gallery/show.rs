@@ -5,8 +5,8 @@ use redis_module::{Context, RedisError, RedisResult, RedisString};
 
 use crate::commands::options::{self, Name, Options};
 use crate::galleries;
-use crate::galleries::held::ServerGallery;
-use crate::reply::{Reply, Tree};
+use crate::reply::Reply;
+use crate::server::gallery_value::ServerGallery;
 use crate::server::keyspace::Look;
 use crate::server::request;
 
@@ -33,15 +33,14 @@ pub fn subjects(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         let cursor = cursor.map_or(Ok(0), |cursor| options::cursor(cursor.as_slice()))?;
         let options = Options::parse(options, &OPTIONS)?;
         let count = options.count.unwrap_or(DEFAULT_COUNT);
-        let page = galleries::open(ctx, key, Look::First, |held| {
-            page(held.gallery(), cursor, count, options.with_vectors)
+        let page = galleries::open(ctx, key, Look::First, |value| {
+            page(value.gallery(), cursor, count, options.with_vectors)
         })?;
-        page.map(|page| Some(Reply::Tree(page)))
-            .ok_or_else(|| galleries::no_gallery(key.as_slice()))
+        page.map(Some).ok_or_else(|| galleries::no_gallery(key.as_slice()))
     })
 }
 
-fn page(gallery: &ServerGallery, cursor: u64, count: usize, with_vectors: bool) -> Tree {
+fn page(gallery: &ServerGallery, cursor: u64, count: usize, with_vectors: bool) -> Reply {
     let vector_bytes = size_of::<f32>() * gallery.binding().dimensions;
     let room = match with_vectors {
         true => MOST_SAMPLES.min((MOST_VECTOR_BYTES / vector_bytes).max(1)),
@@ -57,38 +56,39 @@ fn page(gallery: &ServerGallery, cursor: u64, count: usize, with_vectors: bool) 
     let subjects = page.subjects.iter().map(|entry| {
         let samples = entry.samples.iter().take(room);
         let mut fields = vec![
-            ("subject", Tree::text(entry.name)),
-            ("count", Tree::Number(entry.samples.len() as i64)),
-            ("samples", Tree::List(samples.clone().map(|id| Tree::Number(id.0 as i64)).collect())),
+            ("subject".into(), Reply::bytes(entry.name)),
+            ("count".into(), Reply::Number(entry.samples.len() as i64)),
+            (
+                "samples".into(),
+                Reply::List(samples.clone().map(|id| Reply::Number(id.0 as i64)).collect()),
+            ),
         ];
         if with_vectors {
-            let vectors = samples.filter_map(|id| gallery.vector(*id)).map(Tree::Text).collect();
-            fields.push(("vectors", Tree::List(vectors)));
+            let vectors = samples.filter_map(|id| gallery.vector(*id)).map(Reply::Bytes).collect();
+            fields.push(("vectors".into(), Reply::List(vectors)));
         }
-        Tree::Map(fields)
+        Reply::Map(fields)
     });
-    let subjects = Tree::List(subjects.collect());
-    Tree::List(vec![Tree::text(page.next.unwrap_or(0).to_string()), subjects])
+    let subjects = Reply::List(subjects.collect());
+    Reply::List(vec![Reply::bytes(page.next.unwrap_or(0).to_string()), subjects])
 }
 
 /// `IMAGE.GALLERY gallery`
 pub fn gallery(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
     let [_, key] = arguments.as_slice() else { return Err(RedisError::WrongArity) };
     request::answer(ctx, || {
-        let shown = galleries::open(ctx, key, Look::First, |held| {
-            let (gallery, binding) = (held.gallery(), held.gallery().binding());
-            Tree::Map(vec![
-                ("model", Tree::text(binding.model.as_bytes())),
-                ("space", Tree::text(binding.space.to_string().as_bytes())),
-                ("dimensions", Tree::Number(binding.dimensions as i64)),
-                ("subjects", Tree::Number(gallery.subject_count() as i64)),
-                ("samples", Tree::Number(gallery.sample_count() as i64)),
-                ("next_sample", Tree::Number(gallery.next_sample() as i64)),
-                ("bytes", Tree::Number(held.memory_usage() as i64)),
+        let shown = galleries::open(ctx, key, Look::First, |value| {
+            let (gallery, binding) = (value.gallery(), value.gallery().binding());
+            Reply::map([
+                ("model", Reply::bytes(binding.model.as_bytes())),
+                ("space", Reply::bytes(binding.space.to_string().as_bytes())),
+                ("dimensions", Reply::Number(binding.dimensions as i64)),
+                ("subjects", Reply::Number(gallery.subject_count() as i64)),
+                ("samples", Reply::Number(gallery.sample_count() as i64)),
+                ("next_sample", Reply::Number(gallery.next_sample() as i64)),
+                ("bytes", Reply::Number(value.memory_usage() as i64)),
             ])
         })?;
-        shown
-            .map(|shown| Some(Reply::Tree(shown)))
-            .ok_or_else(|| galleries::no_gallery(key.as_slice()))
+        shown.map(Some).ok_or_else(|| galleries::no_gallery(key.as_slice()))
     })
 }

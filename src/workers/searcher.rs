@@ -1,18 +1,18 @@
 //! The thread that searches galleries, beside the hasher and the workers: a search takes
 //! milliseconds and must not wait behind inference. It works on a snapshot, at the main thread's
-//! priority, and has one batch at a time (`galleries::turns`).
+//! priority, and has one batch at a time (`galleries::batching`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use gallery::{GalleryError, Match, SubjectId, UnitVector};
+use gallery::{GalleryError, SubjectId, UnitVector};
 use parking_lot::{Condvar, Mutex};
 
-use crate::error::{Error, Word};
-use crate::galleries::CallId;
-use crate::galleries::held::ServerSnapshot;
+use super::completions::{self, Completion, Matches};
+use crate::error::{Error, ErrorCode};
+use crate::ids::CallId;
 use crate::metrics::METRICS;
-use crate::queue::{self, Done};
+use crate::server::gallery_value::ServerSnapshot;
 use crate::server::log;
 
 /// Searches of the same rows.
@@ -28,6 +28,7 @@ pub struct Search {
     pub question: Question,
 }
 
+/// What a call wants to know.
 pub enum Question {
     /// The subjects most like each query.
     Nearest { wanted: usize },
@@ -35,15 +36,12 @@ pub enum Question {
     One(SubjectId),
 }
 
-/// For each query what was found, the best first.
-pub type Matches = Vec<Vec<Match>>;
-
-struct State {
+struct Desk {
     next: Option<Batch>,
     closed: bool,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { next: None, closed: true });
+static DESK: Mutex<Desk> = Mutex::new(Desk { next: None, closed: true });
 static CHANGED: Condvar = Condvar::new();
 
 /// To be run on a thread of its own, after [`open`].
@@ -54,30 +52,30 @@ pub fn search_until_closed() {
 }
 
 pub fn open() {
-    STATE.lock().closed = false;
+    DESK.lock().closed = false;
 }
 
 pub fn close() {
-    STATE.lock().closed = true;
+    DESK.lock().closed = true;
     CHANGED.notify_all();
 }
 
 /// The thread has nothing to do: this is next.
 pub fn begin(batch: Batch) {
-    STATE.lock().next = Some(batch);
+    DESK.lock().next = Some(batch);
     CHANGED.notify_one();
 }
 
 fn next_batch() -> Option<Batch> {
-    let mut state = STATE.lock();
+    let mut desk = DESK.lock();
     loop {
-        if state.closed {
+        if desk.closed {
             return None;
         }
-        if let Some(batch) = state.next.take() {
+        if let Some(batch) = desk.next.take() {
             return Some(batch);
         }
-        CHANGED.wait(&mut state);
+        CHANGED.wait(&mut desk);
     }
 }
 
@@ -86,7 +84,7 @@ fn search(batch: Batch) {
     let calls: Vec<CallId> = batch.searches.iter().map(|search| search.call).collect();
     let found = catch_unwind(AssertUnwindSafe(|| answers(&batch))).unwrap_or_else(|_| {
         log::warning("a panic was caught in a search; please report it with its backtrace");
-        let error = Error::new(Word::Failed, "the search panicked; the server's log has more");
+        let error = Error::new(ErrorCode::Failed, "the search panicked; the server's log has more");
         calls.iter().map(|_| Err(error.clone())).collect()
     });
     // Before anybody is answered: who forgets now finds no copy of the rows.
@@ -95,7 +93,7 @@ fn search(batch: Batch) {
         METRICS.searches.increment();
         METRICS.search.record(start.elapsed());
     }
-    queue::post(Done::Searched(calls.into_iter().zip(found).collect()));
+    completions::post(Completion::Searched(calls.into_iter().zip(found).collect()));
 }
 
 fn answers(batch: &Batch) -> Vec<Result<Matches, Error>> {

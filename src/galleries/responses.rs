@@ -1,5 +1,5 @@
 //! The JSON of identifications and verifications. Names are looked up here, on the main thread, when
-//! the search has ended: who was forgotten meanwhile is named no more.
+//! the search has ended: a subject that was forgotten meanwhile is named no more.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use recognition::embedding::{Embedded, Rect};
 use redis_module::Context;
 use serde::{Serialize, Serializer};
 
-use super::Call;
-use super::held::ServerGallery;
-use super::lookup::{stale, still};
-use crate::error::{Error, Word};
-use crate::searches::Matches;
+use super::lookup::{stale, with_same_gallery};
+use crate::error::{Error, ErrorCode};
+use crate::in_flight::GalleryCall;
+use crate::server::gallery_value::ServerGallery;
+use crate::workers::completions::Matches;
 
 #[derive(Serialize)]
 struct Answer<'a, Face> {
@@ -68,16 +68,16 @@ fn rounded<S: Serializer>(value: &Option<f32>, serializer: S) -> Result<S::Ok, S
 
 /// What `IMAGE.IDENTIFY` answers; none if a subject that was found has been forgotten meanwhile, and
 /// this is not the `last` search: another one finds who else it may be.
-pub fn identified(
+pub fn identification(
     ctx: &Context,
-    call: &Call,
+    call: &GalleryCall,
     found: &[Embedded],
     matches: &Matches,
     top: usize,
     last: bool,
 ) -> Result<Option<Arc<str>>, Error> {
-    still(ctx, call, |held| {
-        let gallery = held.gallery();
+    with_same_gallery(ctx, call, |value| {
+        let gallery = value.gallery();
         let is_known = |found: &Match| gallery.subject_name(found.subject).is_some();
         if !last && !matches.iter().flatten().all(is_known) {
             return Ok(None);
@@ -108,20 +108,20 @@ pub fn identified(
                     .collect(),
             }
         });
-        text(call, faces.collect(), None).map(Some)
+        json(call, faces.collect(), None).map(Some)
     })
 }
 
 /// What `IMAGE.VERIFY` answers.
-pub fn verified(
+pub fn verification(
     ctx: &Context,
-    call: &Call,
+    call: &GalleryCall,
     found: &[Embedded],
     matches: &Matches,
     subject: &[u8],
 ) -> Result<Arc<str>, Error> {
-    still(ctx, call, |held| {
-        let gallery = held.gallery();
+    with_same_gallery(ctx, call, |value| {
+        let gallery = value.gallery();
         let is_forgotten = |found: &Match| gallery.subject_name(found.subject).is_none();
         if gallery.subject(subject).is_none() || matches.iter().flatten().any(is_forgotten) {
             return Err(stale("the subject was forgotten meanwhile"));
@@ -142,7 +142,7 @@ pub fn verified(
             })
             .collect();
         let any = faces.iter().any(|face| face.verified);
-        text(call, faces, Some(any))
+        json(call, faces, Some(any))
     })
 }
 
@@ -150,8 +150,8 @@ fn name<'a>(gallery: &'a ServerGallery, found: &Match) -> Option<Cow<'a, str>> {
     gallery.subject_name(found.subject).map(String::from_utf8_lossy)
 }
 
-fn text<Face: Serialize>(
-    call: &Call,
+fn json<Face: Serialize>(
+    call: &GalleryCall,
     faces: Vec<Face>,
     verified: Option<bool>,
 ) -> Result<Arc<str>, Error> {
@@ -163,5 +163,5 @@ fn text<Face: Serialize>(
         space: call.binding.space.to_string(),
     };
     let text = serde_json::to_string(&answer);
-    text.map(Arc::from).map_err(|error| Error::new(Word::Failed, error.to_string()))
+    text.map(Arc::from).map_err(|error| Error::new(ErrorCode::Failed, error.to_string()))
 }

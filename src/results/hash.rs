@@ -1,21 +1,20 @@
-//! Stored results: one plain hash per image, `sha256` and a field `model@version` a result.
+//! The hash of an image: a field `sha256`, and a field `model@version` for each result.
 //!
-//! Other clients may read and write these hashes too. What is not ours is never touched: a key of
-//! another type, a hash without `sha256` or with more fields than we ever make, a foreign field.
+//! Other clients may read and write these hashes too. What is not the module's is never touched: a key
+//! of another type, a hash without `sha256` or with more fields than the module makes, a foreign field.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redis_module::{
-    CallOptions, CallOptionsBuilder, CallReply, CallResult, Context, ContextFlags, RedisString,
-};
+use redis_module::{CallOptionsBuilder, CallResult, Context, ContextFlags, RedisString};
 
 use crate::digest::Digest;
-use crate::error::{Error, Word};
+use crate::error::{Error, ErrorCode};
 use crate::metrics::NotStored;
 use crate::models::ServedModel;
 use crate::server::keyspace::{Key, Look, WrittenHash};
+use crate::server::refusal::Refusal;
 use crate::server::{log, main_thread, slots};
 
 const DIGEST_FIELD: &CStr = c"sha256";
@@ -24,9 +23,12 @@ const MAX_FIELDS: usize = 64;
 /// Under an evicting policy results are stored up to here, and the server evicts.
 const MAX_MEMORY_RATIO: f32 = 1.1;
 
-/// The stored result of a model, if the key holds one: of that picture if one is given, and of the
-/// picture that the key names if it names one.
-pub fn look_up(
+/// The stored result of a model, if the key holds one: of the wanted picture, and of the picture that
+/// the key names if it names one.
+///
+/// # Errors
+/// `WRONGTYPE` if the key holds something else.
+pub fn stored_result(
     ctx: &Context,
     name: &RedisString,
     look: Look,
@@ -39,7 +41,7 @@ pub fn look_up(
         Content::Nothing => return Ok(None),
         Content::Foreign => {
             return Err(Error::new(
-                Word::WrongType,
+                ErrorCode::WrongType,
                 "the key holds something else than stored results; use another key",
             ));
         }
@@ -71,8 +73,8 @@ fn read(key: &Key, field: &CStr) -> Content {
 }
 
 /// Stores a result. What goes stale is deleted first, then digest and result are set together, then
-/// the time to live: after any prefix of it no digest stands beside another picture's result. To
-/// be called where writes are allowed, with the key's database selected.
+/// the time to live: after any prefix of these steps no digest stands beside another picture's result.
+/// To be called where writes are allowed, with the key's database selected.
 pub fn store(
     ctx: &Context,
     name: &RedisString,
@@ -81,68 +83,90 @@ pub fn store(
     result: &str,
     ttl: Option<Duration>,
 ) -> Result<(), NotStored> {
-    let flags = ctx.get_flags();
-    if !flags.contains(ContextFlags::MASTER) {
+    if !ctx.get_flags().contains(ContextFlags::MASTER) {
         return Err(NotStored::Role);
     }
     // Before anything is deleted.
     if !has_memory_left(ctx) {
         return Err(NotStored::Memory);
     }
-    let stale = stale_fields(ctx, name, digest, model)?;
     let hex = digest.hex();
-    let fields =
-        [(DIGEST_FIELD.to_bytes(), hex.as_bytes()), (model.field.to_bytes(), result.as_bytes())];
-    let expiry = ttl.map(expiry_milliseconds);
-    match write_by_commands(ctx, name, &stale, fields, expiry) {
-        Err(NotStored::Slot) if slots::is_importing(ctx, name) => {
-            write_directly(ctx, name, &stale, fields, expiry)
-        }
+    let write = HashWrite {
+        ctx,
+        name,
+        stale: stale_fields(ctx, name, digest, model)?,
+        fields: [
+            (DIGEST_FIELD.to_bytes(), hex.as_bytes()),
+            (model.field.to_bytes(), result.as_bytes()),
+        ],
+        expiry: ttl.map(expiry_milliseconds),
+    };
+    match write.by_commands() {
+        Err(NotStored::Slot) if slots::is_importing(ctx, name) => write.directly(),
         written => written,
     }
 }
 
-/// The server checks each command: role, slot, and what else it may come to check.
-fn write_by_commands(
-    ctx: &Context,
-    name: &RedisString,
-    stale: &[Vec<u8>],
-    fields: [(&[u8], &[u8]); 2],
+/// What a store does to a key.
+struct HashWrite<'a> {
+    ctx: &'a Context,
+    name: &'a RedisString,
+    /// Fields to be deleted.
+    stale: Vec<Vec<u8>>,
+    /// The digest and the result.
+    fields: [(&'a [u8], &'a [u8]); 2],
+    /// Milliseconds since 1970.
     expiry: Option<i64>,
-) -> Result<(), NotStored> {
-    let writing = CallOptionsBuilder::new().replicate().errors_as_replies().build();
-    let key = name.as_slice();
-    if !stale.is_empty() {
-        let arguments: Vec<&[u8]> =
-            [key].into_iter().chain(stale.iter().map(Vec::as_slice)).collect();
-        call(ctx, "HDEL", &writing, &arguments)?;
-    }
-    let [(digest_field, digest), (result_field, result)] = fields;
-    call(ctx, "HSET", &writing, &[key, digest_field, digest, result_field, result])?;
-    if let Some(expiry) = expiry {
-        call(ctx, "PEXPIREAT", &writing, &[key, expiry.to_string().as_bytes()])?;
-    }
-    Ok(())
 }
 
-/// Into a slot that this node is importing. A client that came by `ASK` may write there, a command of
-/// ours may not: its client has not said `ASKING`.
-fn write_directly(
-    ctx: &Context,
-    name: &RedisString,
-    stale: &[Vec<u8>],
-    fields: [(&[u8], &[u8]); 2],
-    expiry: Option<i64>,
-) -> Result<(), NotStored> {
-    let Some(hash) = WrittenHash::open(ctx, name) else { return Err(NotStored::Foreign) };
-    let written = stale.iter().all(|field| hash.delete(field))
-        && hash.set(&fields)
-        && expiry.is_none_or(|expiry| hash.expire_at(expiry));
-    if written { Ok(()) } else { Err(NotStored::Refused) }
+impl HashWrite<'_> {
+    /// The server checks each command: role, slot, and what else it may come to check.
+    fn by_commands(&self) -> Result<(), NotStored> {
+        let key = self.name.as_slice();
+        if !self.stale.is_empty() {
+            let stale = self.stale.iter().map(Vec::as_slice);
+            let arguments: Vec<&[u8]> = [key].into_iter().chain(stale).collect();
+            self.call("HDEL", &arguments)?;
+        }
+        let [(digest_field, digest), (result_field, result)] = self.fields;
+        self.call("HSET", &[key, digest_field, digest, result_field, result])?;
+        if let Some(expiry) = self.expiry {
+            self.call("PEXPIREAT", &[key, expiry.to_string().as_bytes()])?;
+        }
+        Ok(())
+    }
+
+    /// Into a slot that this node is importing. A client that came by `ASK` may write there; a command
+    /// that the module calls may not, as its client has not said `ASKING`.
+    fn directly(&self) -> Result<(), NotStored> {
+        let Some(hash) = WrittenHash::open(self.ctx, self.name) else {
+            return Err(NotStored::Foreign);
+        };
+        let written = self.stale.iter().all(|field| hash.delete(field))
+            && hash.set(&self.fields)
+            && self.expiry.is_none_or(|expiry| hash.expire_at(expiry));
+        if written { Ok(()) } else { Err(NotStored::Refused) }
+    }
+
+    fn call(&self, command: &str, arguments: &[&[u8]]) -> Result<(), NotStored> {
+        let options = CallOptionsBuilder::new().replicate().errors_as_replies().build();
+        let reply: CallResult<'static> = self.ctx.call_ext(command, &options, arguments);
+        let Err(error) = reply else { return Ok(()) };
+        let text = error.to_utf8_string().unwrap_or_default();
+        Err(match Refusal::parse(&text) {
+            Refusal::Memory => NotStored::Memory,
+            Refusal::Role => NotStored::Role,
+            Refusal::Slot | Refusal::ClusterDown => NotStored::Slot,
+            Refusal::Code(_) | Refusal::Other => {
+                log_refusal(command, &text);
+                NotStored::Refused
+            }
+        })
+    }
 }
 
-/// Whether the server has room for what a job has found. Not by `verify_oom`: that knows only how full
-/// the server was before its last command, and refuses most stores of a full cache that evicts.
+/// Whether the server has room for what a job has found. Not told by `verify_oom`: that knows only how
+/// full the server was before its last command, and refuses most stores of a full cache that evicts.
 pub fn has_memory_left(ctx: &Context) -> bool {
     let evicts = ctx.get_flags().contains(ContextFlags::EVICTED);
     main_thread::used_memory_ratio() <= if evicts { MAX_MEMORY_RATIO } else { 1.0 }
@@ -197,39 +221,6 @@ fn expiry_milliseconds(ttl: Duration) -> i64 {
     i64::try_from((now + ttl).as_millis()).unwrap_or(i64::MAX)
 }
 
-fn call(
-    ctx: &Context,
-    command: &str,
-    options: &CallOptions,
-    arguments: &[&[u8]],
-) -> Result<CallReply<'static>, NotStored> {
-    let reply: CallResult<'static> = ctx.call_ext(command, options, arguments);
-    reply.map_err(|error| {
-        let text = error.to_utf8_string().unwrap_or_default();
-        let reason = refusal(&text);
-        if reason == NotStored::Refused {
-            log_refusal(command, &text);
-        }
-        reason
-    })
-}
-
-fn refusal(text: &str) -> NotStored {
-    let begins = |words: &[&str]| words.iter().any(|word| text.starts_with(word));
-    let holds = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if begins(&["OOM"]) {
-        NotStored::Memory
-    } else if begins(&["READONLY"]) {
-        NotStored::Role
-    } else if begins(&["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"])
-        || holds(&["non local", "cluster is down"])
-    {
-        NotStored::Slot
-    } else {
-        NotStored::Refused
-    }
-}
-
 /// Once in ten seconds: a server that refuses one store refuses many.
 fn log_refusal(command: &str, text: &str) {
     const QUIET_SECONDS: u64 = 10;
@@ -253,16 +244,5 @@ mod tests {
         {
             assert_eq!(model_of_field(foreign.as_bytes()), None, "{foreign}");
         }
-    }
-
-    #[test]
-    fn refusals_are_told_apart() {
-        assert_eq!(refusal("OOM command not allowed"), NotStored::Memory);
-        assert_eq!(refusal("READONLY You can't write"), NotStored::Role);
-        let slot = "ERR Attempted to access a non local key in a cluster node";
-        assert_eq!(refusal(slot), NotStored::Slot);
-        let down = "ERR Can not execute a command 'hset' while the cluster is down";
-        assert_eq!(refusal(down), NotStored::Slot);
-        assert_eq!(refusal("ERR whatever"), NotStored::Refused);
     }
 }

@@ -1,4 +1,4 @@
-//! A gallery as a key holds it.
+//! A gallery as the value of a key.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -13,16 +13,16 @@ pub type ServerGallery = Gallery<ServerMemory>;
 pub type ServerSnapshot = Snapshot<ServerMemory>;
 
 /// A key's value. It may be freed on another thread; until then it is the main thread's alone.
-pub struct Held {
+pub struct GalleryValue {
     gallery: ServerGallery,
-    identity: Identity,
+    id: ValueId,
     counted: Totals,
 }
 
-/// Tells a value from any other that this process ever held: a key that was deleted and enrolled
-/// anew, loaded or restored holds another.
+/// Tells a value from any other that this process ever held: a key that was deleted and filled anew,
+/// loaded or restored holds another value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Identity(u64);
+pub struct ValueId(u64);
 
 /// What INFO adds up over all galleries.
 #[derive(Default, Clone, Copy)]
@@ -32,22 +32,22 @@ struct Totals {
     bytes: u64,
 }
 
-impl Held {
-    pub fn new(gallery: ServerGallery) -> Held {
+impl GalleryValue {
+    pub fn new(gallery: ServerGallery) -> GalleryValue {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let identity = Identity(NEXT.fetch_add(1, Relaxed));
+        let id = ValueId(NEXT.fetch_add(1, Relaxed));
         METRICS.galleries.fetch_add(1, Relaxed);
-        let mut held = Held { gallery, identity, counted: Totals::default() };
-        held.count();
-        held
+        let mut value = GalleryValue { gallery, id, counted: Totals::default() };
+        value.count();
+        value
     }
 
     pub fn gallery(&self) -> &ServerGallery {
         &self.gallery
     }
 
-    pub fn identity(&self) -> Identity {
-        self.identity
+    pub fn id(&self) -> ValueId {
+        self.id
     }
 
     pub fn enrol(
@@ -72,13 +72,13 @@ impl Held {
     }
 
     /// As `COPY` wants it: rows are shared until one of both changes.
-    pub fn copy(&self) -> Held {
-        Held::new(self.gallery.clone())
+    pub fn copy(&self) -> GalleryValue {
+        GalleryValue::new(self.gallery.clone())
     }
 
     /// What the key's value takes of the server's memory.
     pub fn memory_usage(&self) -> usize {
-        size_of::<Held>() - size_of::<ServerGallery>() + self.gallery.memory_usage()
+        size_of::<GalleryValue>() - size_of::<ServerGallery>() + self.gallery.memory_usage()
     }
 
     fn count(&mut self) {
@@ -92,7 +92,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for GalleryValue {
     fn drop(&mut self) {
         METRICS.galleries.fetch_sub(1, Relaxed);
         publish(self.counted, Totals::default());

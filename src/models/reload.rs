@@ -4,7 +4,7 @@
 //! A thread of its own, at the lowest CPU priority, opens every folder and loads what is not served
 //! already; then the main thread takes over all of it at once. A request keeps the model that it
 //! found, so jobs under way end with the old one, whose result the client gets and the key does not
-//! (`stores`): nobody would be served it. A model of the same version stays the very same, with its
+//! (`results::write_back`): nobody would be served it. A model of the same version stays the very same, with its
 //! graphs and counters; one whose new form cannot be loaded stays, too, and says why.
 //!
 //! The thread then waits until nobody else holds what was replaced, and frees it: hundreds of
@@ -25,13 +25,12 @@ use parking_lot::{Condvar, Mutex};
 use recognition::State as ModelState;
 use redis_module::Context;
 
-use crate::error::{Error, Word};
+use super::{Entry, Registry, ServedModel};
+use crate::error::{Error, ErrorCode};
 use crate::metrics::METRICS;
-use crate::models::{self, Entry, Registry, ServedModel};
-use crate::queue;
 use crate::reply::Reply;
 use crate::server::blocked::{Client, ClientId, Waiting};
-use crate::server::{log, main_thread, thread as our_thread};
+use crate::server::{log, main_thread, thread};
 
 /// The last of all, whatever `image.nice` says of the workers.
 const NICE: i32 = 19;
@@ -39,7 +38,7 @@ const NICE: i32 = 19;
 const LOOK_AFTER: Duration = Duration::from_millis(20);
 
 /// What became of a model.
-pub enum Fate {
+pub enum ReloadOutcome {
     /// It is served as before.
     Kept,
     /// It is served, and none of this name was.
@@ -55,7 +54,7 @@ pub enum Fate {
 /// What a reload has found and loaded.
 struct Plan {
     entries: Vec<Entry>,
-    fates: Vec<(String, Fate)>,
+    outcomes: Vec<(String, ReloadOutcome)>,
 }
 
 /// What comes back to the main thread.
@@ -66,7 +65,7 @@ struct Finished {
     retire: Sender<Vec<Arc<ServedModel>>>,
 }
 
-struct State {
+struct Progress {
     /// Until the main thread has taken it over.
     running: bool,
     finished: Option<Finished>,
@@ -74,7 +73,8 @@ struct State {
     halted: bool,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { running: false, finished: None, halted: false });
+static PROGRESS: Mutex<Progress> =
+    Mutex::new(Progress { running: false, finished: None, halted: false });
 static LOADED: Condvar = Condvar::new();
 
 thread_local! {
@@ -84,21 +84,21 @@ thread_local! {
 
 /// Starts a reload.
 pub fn begin() -> Result<(), Error> {
-    let refused = |sentence: String| Err(Error::new(Word::Err, sentence));
-    let mut state = STATE.lock();
-    if state.running {
+    let refused = |sentence: String| Err(Error::new(ErrorCode::Err, sentence));
+    let mut progress = PROGRESS.lock();
+    if progress.running {
         return refused(
             "the models are being reloaded already; ask again when that has ended".to_owned(),
         );
     }
-    let Some(registry) = models::registry() else {
+    let Some(registry) = super::registry() else {
         return refused("the models are not loaded yet".to_owned());
     };
-    state.halted = false;
-    if let Err(error) = queue::spawn("image-models", move || run(registry)) {
+    progress.halted = false;
+    if let Err(error) = thread::spawn("image-models", move || run(registry)) {
         return refused(format!("cannot start a thread: {error}"));
     }
-    state.running = true;
+    progress.running = true;
     METRICS.reloading.store(1, Relaxed);
     log::notice("reloading the models");
     Ok(())
@@ -111,14 +111,14 @@ pub fn attach(client: Client) {
 
 /// The server is about to end: the model that is being loaded is the last one.
 pub fn halt() {
-    STATE.lock().halted = true;
+    PROGRESS.lock().halted = true;
 }
 
 /// Waits until nothing is being loaded any more.
 pub fn wait_until(deadline: Instant) {
-    let mut state = STATE.lock();
-    while state.running && state.finished.is_none() {
-        if LOADED.wait_until(&mut state, deadline).timed_out() {
+    let mut progress = PROGRESS.lock();
+    while progress.running && progress.finished.is_none() {
+        if LOADED.wait_until(&mut progress, deadline).timed_out() {
             return;
         }
     }
@@ -126,14 +126,14 @@ pub fn wait_until(deadline: Instant) {
 
 fn run(registry: Registry) {
     // Lower is always allowed.
-    let _ = our_thread::set_nice(NICE);
+    let _ = thread::set_nice(NICE);
     let plan = catch_unwind(AssertUnwindSafe(|| plan(&registry)))
         .unwrap_or_else(|_| Err("a panic was caught; the server's log has more".to_owned()));
     drop(registry);
     let (retire, retired) = channel();
     {
-        let mut state = STATE.lock();
-        state.finished = Some(Finished { plan, retire });
+        let mut progress = PROGRESS.lock();
+        progress.finished = Some(Finished { plan, retire });
         main_thread::run_soon(|_| main_thread::run_after(0, take_over));
     }
     LOADED.notify_all();
@@ -141,37 +141,37 @@ fn run(registry: Registry) {
 }
 
 fn plan(current: &Registry) -> Result<Plan, String> {
-    let folders = models::folders(&current.path)?;
-    let mut plan = Plan { entries: Vec::new(), fates: Vec::new() };
+    let folders = super::folders(&current.path)?;
+    let mut plan = Plan { entries: Vec::new(), outcomes: Vec::new() };
     for folder in &folders {
-        if STATE.lock().halted {
+        if PROGRESS.lock().halted {
             return Err("the server was about to end".to_owned());
         }
         #[cfg(feature = "test-switches")]
         test_switches::obey(folder);
-        let name = models::folder_name(folder);
+        let name = super::folder_name(folder);
         let served = current.entries.iter().find(|entry| entry.name == name);
-        let (entry, fate) = examine(folder, served, current);
+        let (entry, outcome) = examine(folder, served, current);
         plan.entries.push(entry);
-        plan.fates.push((name, fate));
+        plan.outcomes.push((name, outcome));
     }
     for entry in &current.entries {
         if !plan.entries.iter().any(|other| other.name == entry.name) {
-            plan.fates.push((entry.name.clone(), Fate::Removed));
+            plan.outcomes.push((entry.name.clone(), ReloadOutcome::Removed));
         }
     }
     Ok(plan)
 }
 
 /// What is to be served of a folder, given what is served now.
-fn examine(folder: &Path, served: Option<&Entry>, registry: &Registry) -> (Entry, Fate) {
+fn examine(folder: &Path, served: Option<&Entry>, registry: &Registry) -> (Entry, ReloadOutcome) {
     let works = |model: &&Arc<ServedModel>| model.check_loaded().is_ok();
     let old = served.and_then(|entry| entry.model.as_ref().ok()).filter(works);
-    let found = models::open(folder, &registry.engines);
+    let found = super::open(folder, &registry.engines);
     let loaded = match (&found.model, old) {
         (Ok(model), Some(old)) if is_same(model, old) => {
             let kept = Entry { model: Ok(old.clone()), ..found };
-            return (kept, Fate::Kept);
+            return (kept, ReloadOutcome::Kept);
         }
         (Ok(model), _) => {
             // Who uses a lazy one already would have to wait, or be told that it does not work.
@@ -188,13 +188,16 @@ fn examine(folder: &Path, served: Option<&Entry>, registry: &Registry) -> (Entry
         (Err(reason), _) => Err(reason.clone()),
     };
     match (loaded, old) {
-        (Ok(()), Some(_)) => (found, Fate::Changed),
-        (Ok(()), None) => (found, Fate::Added),
+        (Ok(()), Some(_)) => (found, ReloadOutcome::Changed),
+        (Ok(()), None) => (found, ReloadOutcome::Added),
         (Err(reason), Some(old)) => {
             let model = Ok(old.clone());
-            (Entry { model, not_taken: Some(reason.clone()), ..found }, Fate::Failed(reason))
+            (
+                Entry { model, not_taken: Some(reason.clone()), ..found },
+                ReloadOutcome::Failed(reason),
+            )
         }
-        (Err(reason), None) => (found, Fate::Failed(reason)),
+        (Err(reason), None) => (found, ReloadOutcome::Failed(reason)),
     }
 }
 
@@ -207,31 +210,31 @@ fn is_same(one: &ServedModel, other: &ServedModel) -> bool {
 fn take_over(_: &Context) {
     let client = WAITING.take();
     let finished = {
-        let mut state = STATE.lock();
-        state.running = false;
-        state.finished.take()
+        let mut progress = PROGRESS.lock();
+        progress.running = false;
+        progress.finished.take()
     };
     METRICS.reloading.store(0, Relaxed);
     METRICS.reloads.increment();
     let Some(Finished { plan, retire }) = finished else { return };
     let reply = match plan {
-        Ok(Plan { entries, fates }) => {
-            let before = models::replace(entries);
+        Ok(Plan { entries, outcomes }) => {
+            let before = super::replace(entries);
             let mut replaced: Vec<Arc<ServedModel>> =
                 before.into_iter().filter_map(|entry| entry.model.ok()).collect();
-            replaced.retain(|model| !models::is_served(model));
+            replaced.retain(|model| !super::is_served(model));
             METRICS.replaced_models.fetch_add(replaced.len() as u64, Relaxed);
             // The thread waits for them.
             let _ = retire.send(replaced);
-            log::notice(&format!("models reloaded: {}", summary(&fates)));
+            log::notice(&format!("models reloaded: {}", summary(&outcomes)));
             // The log says so; nothing more is to be done about it.
-            let _ = models::check_default();
-            Reply::Reloaded(fates)
+            let _ = super::check_default();
+            describe(outcomes)
         }
         Err(reason) => {
             let sentence = format!("the models are not reloaded: {reason}");
             log::warning(&sentence);
-            Reply::Error(Error::new(Word::Err, sentence))
+            Reply::Error(Error::new(ErrorCode::Err, sentence))
         }
     };
     if let Some(client) = client {
@@ -239,21 +242,26 @@ fn take_over(_: &Context) {
     }
 }
 
-fn summary(fates: &[(String, Fate)]) -> String {
+fn describe(outcomes: Vec<(String, ReloadOutcome)>) -> Reply {
+    let entries = outcomes.into_iter();
+    Reply::Map(entries.map(|(name, outcome)| (name.into(), Reply::bytes(outcome.text()))).collect())
+}
+
+fn summary(outcomes: &[(String, ReloadOutcome)]) -> String {
     let words: Vec<String> =
-        fates.iter().map(|(name, fate)| format!("{name} {}", fate.describe())).collect();
+        outcomes.iter().map(|(name, outcome)| format!("{name} {}", outcome.text())).collect();
     words.join(", ")
 }
 
-impl Fate {
+impl ReloadOutcome {
     /// As the reply says it.
-    pub fn describe(&self) -> String {
+    fn text(&self) -> String {
         match self {
-            Fate::Kept => "kept".to_owned(),
-            Fate::Added => "added".to_owned(),
-            Fate::Changed => "changed".to_owned(),
-            Fate::Removed => "removed".to_owned(),
-            Fate::Failed(reason) => format!("failed: {reason}"),
+            ReloadOutcome::Kept => "kept".to_owned(),
+            ReloadOutcome::Added => "added".to_owned(),
+            ReloadOutcome::Changed => "changed".to_owned(),
+            ReloadOutcome::Removed => "removed".to_owned(),
+            ReloadOutcome::Failed(reason) => format!("failed: {reason}"),
         }
     }
 }
@@ -263,7 +271,7 @@ fn free(retired: Receiver<Vec<Arc<ServedModel>>>) {
     let Ok(mut retired) = retired.recv() else { return };
     while !retired.is_empty() {
         // At the server's end the engine's library may be gone already.
-        if !STATE.lock().halted {
+        if !PROGRESS.lock().halted {
             let before = retired.len();
             retired.retain(|model| Arc::strong_count(model) > 1);
             METRICS.replaced_models.fetch_sub((before - retired.len()) as u64, Relaxed);
@@ -273,12 +281,12 @@ fn free(retired: Receiver<Vec<Arc<ServedModel>>>) {
 }
 
 /// The client of a reload, as the server sees it.
-pub struct Waits;
+pub struct ReloadClient;
 
-impl Waiting for Waits {
+impl Waiting for ReloadClient {
     fn timed_out(id: ClientId) -> (Reply, Option<Client>) {
         let sentence = "the models are still being loaded; that goes on (INFO image: reloading), and IMAGE.MODELS will show what became of them";
-        (Reply::Error(Error::new(Word::Timeout, sentence)), take_client(id))
+        (Reply::Error(Error::new(ErrorCode::Timeout, sentence)), take_client(id))
     }
 
     fn disconnected(id: ClientId) -> Option<Client> {
@@ -297,7 +305,7 @@ mod test_switches {
     use std::time::Duration;
 
     pub fn obey(folder: &Path) {
-        while folder.join("test-hold").exists() && !super::STATE.lock().halted {
+        while folder.join("test-hold").exists() && !super::PROGRESS.lock().halted {
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -1,5 +1,7 @@
 //! The models of this node: loaded from `models-path` at start, looked up by every request. What is
-//! served changes by [`crate::reload`] only.
+//! served changes by [`reload`] only.
+
+pub mod reload;
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -12,12 +14,12 @@ use parking_lot::RwLock;
 use recognition::engine::Engines;
 use recognition::{Recognizer, State};
 
-use crate::error::{Error, Word, quoted};
+use crate::error::{Error, ErrorCode, quoted};
 use crate::metrics::ModelMetrics;
 use crate::server::log;
 use crate::settings;
 
-/// Tells one model from another, also from an earlier one of the same name; never used again.
+/// Tells one model from another, also from an earlier one of the same name; never given out twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ModelId(u64);
 
@@ -71,7 +73,7 @@ impl ServedModel {
 
 fn cannot_be_loaded(name: &str, reason: &str) -> Error {
     let name = quoted(name.as_bytes());
-    Error::new(Word::NoModel, format!("model {name} could not be loaded: {reason}"))
+    Error::new(ErrorCode::NoModel, format!("model {name} could not be loaded: {reason}"))
 }
 
 /// One folder of `models-path`.
@@ -210,7 +212,7 @@ pub fn find(name: &str) -> Result<Arc<ServedModel>, Error> {
         None => {
             let path = registry.as_ref().map(|registry| registry.path.clone()).unwrap_or_default();
             Err(Error::new(
-                Word::NoModel,
+                ErrorCode::NoModel,
                 format!(
                     "there is no model {} in {}; IMAGE.MODELS lists what there is",
                     quoted(name.as_bytes()),
@@ -266,4 +268,12 @@ pub fn for_each(mut visit: impl FnMut(&Entry)) {
     {
         registry.entries.iter().for_each(&mut visit);
     }
+}
+
+/// Two models without weights: the same folder opened twice, as a reload does.
+#[cfg(test)]
+pub fn two_for_tests() -> [Arc<ServedModel>; 2] {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/barcodes");
+    let engines = Arc::new(Engines::find(recognition::engine::Wish::Tract, &[]));
+    [(); 2].map(|()| open(&folder, &engines).model.expect("models/barcodes can be opened"))
 }
