@@ -34,6 +34,8 @@ lint: prepare ## Checks form and rules of the code
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	tools/check-rules
+	tools/check-rooms
+	tools/cargo-tool deny check bans licenses sources
 
 build: prepare ## Builds the module for use, target/release/libredis_image.so, and the tool redis-image
 	cargo build --release --package redis-image --package redis-image-cli

@@ -2,6 +2,8 @@
 //!
 //! This file is the module's table of contents: its commands, its settings, its start and stop.
 
+#![deny(unsafe_code)]
+
 mod commands;
 mod completion;
 mod digest;
@@ -13,6 +15,7 @@ mod metrics;
 mod models;
 mod reply;
 mod results;
+#[allow(unsafe_code)]
 mod server;
 mod settings;
 mod workers;

@@ -160,6 +160,9 @@ mod tests {
         Rc::new(DbKey { db: 0, name: vec![number] })
     }
 
+    /// Key, model and picture of a result, and whether it is the announcement of a failure.
+    type Described = (u8, usize, u8, bool);
+
     /// The number of a write, which the test gave as the request's or the call's.
     fn number_of(write: &PendingWrite) -> u64 {
         match write {
@@ -178,8 +181,7 @@ mod tests {
             }
             let models = MODELS.with(Clone::clone);
             let mut queue = WriteQueue::default();
-            // The number of each write; of a result with a text its key, model and picture, too.
-            let mut waiting: VecDeque<(u64, Option<(u8, usize, u8, bool)>)> = VecDeque::new();
+            let mut waiting: VecDeque<(u64, Option<Described>)> = VecDeque::new();
             for (number, event) in (1..).zip(events) {
                 match event {
                     Event::Result { key: name, model, picture, failed } => {
@@ -214,7 +216,7 @@ mod tests {
                     Event::Newest { key: name, model, picture } => {
                         let digest = picture.map(|picture| Digest::of(&[picture]));
                         let found = queue.newest_result(&key(name), &models[model], digest);
-                        let fits = |result: (u8, usize, u8, bool)| {
+                        let fits = |result: Described| {
                             let (other_name, other_model, other_picture, failed) = result;
                             let same_picture = picture.is_none_or(|picture| picture == other_picture);
                             name == other_name && model == other_model && same_picture && !failed

@@ -306,9 +306,10 @@ unsafe extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_v
 
 /// Values of an effort above 64 are freed on a thread of the server's own (`LAZYFREE_THRESHOLD`).
 unsafe extern "C" fn free_effort(_key: *mut raw::RedisModuleString, value: *const c_void) -> usize {
-    // SAFETY: a value of ours, which nobody changes meanwhile.
     guard("weighing a gallery", 1, || {
-        unsafe { &*value.cast::<GalleryValue>() }.gallery().sample_count()
+        // SAFETY: a value of ours, which nobody changes meanwhile.
+        let value = unsafe { &*value.cast::<GalleryValue>() };
+        value.gallery().sample_count()
     })
 }
 

@@ -11,6 +11,7 @@ pub use std::thread::JoinHandle;
 const STACK_SIZE: usize = 16 << 20;
 
 /// Starts a thread of the module's.
+#[expect(clippy::disallowed_methods, reason = "this is the one place where threads are started")]
 pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     Builder::new().name(name.to_owned()).stack_size(STACK_SIZE).spawn(move || {
         block_signals();
