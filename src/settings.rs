@@ -9,7 +9,7 @@ use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use recognition::Folder;
 use recognition::decode::DecodeLimits;
-use recognition::engine::Wish;
+use recognition::engine::EngineChoice;
 use redis_module::configuration::{ConfigurationContext, ConfigurationValue};
 use redis_module::{RedisError, RedisString};
 
@@ -163,7 +163,7 @@ fn check_model(name: &str) -> Result<(), String> {
 }
 
 fn check_engine(name: &str) -> Result<(), String> {
-    match Wish::parse(name) {
+    match EngineChoice::parse(name) {
         Some(_) => Ok(()),
         None => Err("must be auto, tract or onnxruntime".to_owned()),
     }
@@ -247,8 +247,8 @@ pub fn models_path() -> PathBuf {
 }
 
 /// Which engine is wanted.
-pub fn engine() -> Wish {
-    Wish::parse(&ENGINE.get()).unwrap_or(Wish::Auto)
+pub fn engine() -> EngineChoice {
+    EngineChoice::parse(&ENGINE.get()).unwrap_or(EngineChoice::Auto)
 }
 
 /// Where onnxruntime's library may be, first the likeliest.

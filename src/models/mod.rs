@@ -274,6 +274,6 @@ pub fn for_each(mut visit: impl FnMut(&Entry)) {
 #[cfg(test)]
 pub fn two_for_tests() -> [Arc<ServedModel>; 2] {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/barcodes");
-    let engines = Arc::new(Engines::find(recognition::engine::Wish::Tract, &[]));
+    let engines = Arc::new(Engines::find(recognition::engine::EngineChoice::Tract, &[]));
     [(); 2].map(|()| open(&folder, &engines).model.expect("models/barcodes can be opened"))
 }

@@ -5,8 +5,8 @@ use tiny_skia::{
     Color, FillRule, IntSize, LineCap, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform,
 };
 
-use crate::Error;
 use crate::colour::Colour;
+use crate::error::Error;
 use crate::geometry::{Area, Point};
 
 pub(crate) struct Canvas {

@@ -2,9 +2,9 @@
 
 use image::RgbImage;
 
-use crate::Error;
 use crate::canvas::Canvas;
 use crate::colour::Colour;
+use crate::error::Error;
 use crate::geometry::{Area, Point};
 use crate::labels::Layout;
 use crate::lettering::Lettering;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{MAX_MARKS, MAX_PIXELS, MAX_RESULT};
+use crate::limits::{MAX_MARKS, MAX_PIXELS, MAX_RESULT};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {

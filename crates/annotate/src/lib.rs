@@ -11,6 +11,7 @@ mod error;
 mod geometry;
 mod labels;
 mod lettering;
+mod limits;
 mod marks;
 mod photo;
 mod result;
@@ -18,16 +19,8 @@ mod result;
 use image::RgbImage;
 
 pub use error::Error;
+pub use limits::{MAX_MARKS, MAX_PIXELS, MAX_RESULT};
 pub use photo::{photo_of, read_photo, write_picture};
-
-/// Most pixels of a photo, as many as the module takes by default (`image.max-pixels`).
-pub const MAX_PIXELS: u64 = 50_000_000;
-
-/// Most bytes of a result's JSON: a picture with a thousand faces and their embeddings takes one million.
-pub const MAX_RESULT: usize = 4 << 20;
-
-/// Most marks (objects, faces, lines, plates, barcodes) of one picture.
-pub const MAX_MARKS: usize = 2000;
 
 /// The photo with the result drawn over it, of the same size.
 ///

@@ -8,7 +8,8 @@ use image::codecs::jpeg::JpegEncoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb, RgbImage};
 
-use crate::{Error, MAX_PIXELS};
+use crate::error::Error;
+use crate::limits::MAX_PIXELS;
 
 const JPEG_QUALITY: u8 = 92;
 

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, MAX_RESULT};
+use crate::error::Error;
+use crate::limits::MAX_RESULT;
 
 /// A result: of how large a photo, and what was found there.
 pub(crate) struct Finding {

@@ -5,6 +5,9 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+/// The exit status where nothing was done: wrong options, no server, a node without the module.
+pub const COULD_NOT_WORK: u8 = 2;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
     /// The call can't work as it was written, or what it needs is not there.

@@ -14,15 +14,13 @@ mod recognizer;
 mod report;
 mod stop;
 mod summary;
+mod terminal;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{annotate, bench, completions, gallery as galleries, models, recognize, status};
 use commands::{stocktake, watch};
-use error::Error;
+use error::{COULD_NOT_WORK, Error};
 use std::process::ExitCode;
-
-/// Nothing was done: wrong options, no server, a node without the module.
-const COULD_NOT_WORK: u8 = 2;
 
 #[derive(Parser)]
 #[command(name = "redis-image", version, about, long_about = None, after_long_help = HELP)]
@@ -84,7 +82,7 @@ fn main() -> ExitCode {
         Err(why) => Err(Error::usage(format!("no threads to work with: {why}"))),
     };
     outcome.unwrap_or_else(|error| {
-        output::tell(&format!("redis-image: {error}"));
+        terminal::tell(&format!("redis-image: {error}"));
         ExitCode::from(COULD_NOT_WORK)
     })
 }

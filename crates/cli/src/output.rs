@@ -65,11 +65,6 @@ impl Format {
     }
 }
 
-/// A line for the user on standard error. That nobody reads it any more must end nothing.
-pub fn tell(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
 /// One object; `path` as far as it is UTF-8.
 pub fn json_line(outcome: &Outcome) -> String {
     let mut line = JsonLine {

@@ -2,8 +2,9 @@
 //! standard error, where it is in no program's way.
 
 use crate::error::{Error, printable};
-use crate::output::{Format, Outcome, print, tell};
+use crate::output::{Format, Outcome, print};
 use crate::recognizer::Source;
+use crate::terminal::tell;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::time::Instant;
 

@@ -3,7 +3,8 @@
 use allocator_api2::vec::Vec;
 use zeroize::{DefaultIsZeroes, Zeroize};
 
-use super::{Memory, SampleId, SubjectId};
+use super::allocation::Memory;
+use super::ids::{SampleId, SubjectId};
 
 /// Numbers of one cache line. A row is padded with zeros to whole lines.
 pub const LANES: usize = 16;

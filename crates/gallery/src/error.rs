@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{MAX_DIMENSIONS, MAX_MODEL_NAME, MAX_SUBJECT_NAME, SampleId};
+use super::ids::SampleId;
+use super::limits::{MAX_DIMENSIONS, MAX_MODEL_NAME, MAX_SUBJECT_NAME};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GalleryError {

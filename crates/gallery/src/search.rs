@@ -3,9 +3,12 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::allocation::Memory;
 use super::chunk::{Chunk, LANES, Line, Owner, lines_per_row};
+use super::error::GalleryError;
+use super::ids::{SampleId, SubjectId};
 use super::kernel;
-use super::{GalleryError, Memory, SampleId, SubjectId, UnitVector};
+use super::vector::UnitVector;
 
 /// Rows that all queries go through before the next ones: they stay in the cache nearest to the core.
 const BLOCK_BYTES: usize = 16 << 10;

@@ -7,10 +7,15 @@ use allocator_api2::alloc::Global;
 use hashbrown::HashTable;
 use zeroize::Zeroizing;
 
+use super::allocation::{Memory, allocated};
+use super::binding::Binding;
 use super::chunk::{Chunk, Owner, lines_per_row, rows_per_chunk};
+use super::error::GalleryError;
+use super::ids::{SampleId, SubjectId};
+use super::limits::{MAX_DIMENSIONS, MAX_MODEL_NAME, MAX_SUBJECT_NAME};
+use super::search::Snapshot;
 use super::subjects::{Page, SubjectEntry, Subjects};
-use super::{Binding, GalleryError, MAX_SUBJECT_NAME, Memory, SampleId, Snapshot, SubjectId};
-use super::{MAX_DIMENSIONS, MAX_MODEL_NAME, UnitVector};
+use super::vector::UnitVector;
 
 /// Known subjects, each with samples. Row `r` is in chunk `r / rows_per_chunk`; all chunks but the
 /// last are full.
@@ -360,13 +365,4 @@ impl<A: Memory> Clone for Gallery<A> {
 
 fn owner_in<A: Memory>(chunks: &[Arc<Chunk<A>>], rows_per_chunk: usize, row: u32) -> Owner {
     chunks[row as usize / rows_per_chunk].owners()[row as usize % rows_per_chunk]
-}
-
-/// What an allocation of so many bytes takes: the size classes of jemalloc, four to a doubling,
-/// which other allocators come near to.
-pub(super) fn allocated(bytes: usize) -> usize {
-    if bytes <= 128 {
-        return bytes.next_multiple_of(16);
-    }
-    bytes.next_multiple_of(bytes.next_power_of_two() / 8)
 }

@@ -7,7 +7,8 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use zeroize::Zeroize;
 
-use super::{Memory, SampleId, SubjectId};
+use super::allocation::{Memory, allocated};
+use super::ids::{SampleId, SubjectId};
 
 /// A subject has a slot. Its id holds the slot's number and how often the slot was used before.
 pub struct Subjects<A: Memory> {
@@ -225,8 +226,7 @@ impl<A: Memory> Clone for Subjects<A> {
 
 impl<A: Memory> Subject<A> {
     fn held(&self) -> usize {
-        super::store::allocated(self.name.capacity())
-            + super::store::allocated(self.samples.capacity() * size_of::<SampleId>())
+        allocated(self.name.capacity()) + allocated(self.samples.capacity() * size_of::<SampleId>())
     }
 }
 

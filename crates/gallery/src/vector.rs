@@ -2,7 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use super::{GalleryError, MAX_DIMENSIONS};
+use super::error::GalleryError;
+use super::limits::MAX_DIMENSIONS;
 
 /// How far the square of a length may be from 1 for the vector to be taken as it is. Rounding its
 /// numbers to `f32` moves it by 2⁻²³ at most, so what was made unit length stays as it is, bit by

@@ -126,7 +126,7 @@ impl Recognizer {
             return Err(RecognitionError::Failed("the model is not loaded".to_owned()));
         };
         let start = Instant::now();
-        let wanted = Wanted { detail: task.detail(), ground: task.ground() };
+        let wanted = Wanted { detail: task.detail(), background: task.background() };
         let photo = decode::decode(payload, limits, wanted)?;
         let decoding = start.elapsed();
         scratch.inference = Duration::ZERO;

@@ -1,6 +1,6 @@
 //! `redis-image annotate PHOTO RESULT OUTPUT`: draws a result of `IMAGE.RECOGNIZE` over its photo. Needs no server.
 
-use crate::output::tell;
+use crate::terminal::tell;
 use annotate::{Error, MAX_RESULT, annotate, read_photo, write_picture};
 use clap::Args;
 use std::ffi::OsStr;

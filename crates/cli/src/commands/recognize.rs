@@ -6,7 +6,7 @@
 use super::annotate::draw;
 use crate::connect::{self, Connection};
 use crate::digest::{self, MAX_PAYLOAD};
-use crate::error::Error;
+use crate::error::{COULD_NOT_WORK, Error};
 use crate::files::{Files, common_folder, drawn};
 use crate::output::{Format, Outcome};
 use crate::recognizer::{self, Photo, Recognized, Recognizer, Source};
@@ -154,7 +154,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     report.end(stop.is_requested());
     Ok(ExitCode::from(match () {
         () if stop.is_requested() => INTERRUPTED,
-        () if report.nothing_worked() => crate::COULD_NOT_WORK,
+        () if report.nothing_worked() => COULD_NOT_WORK,
         () if report.failed > 0 => 1,
         () => 0,
     }))

@@ -17,7 +17,7 @@ pub use retry::{Tries, is_temporary};
 pub use topology::{Node, Topology, map, slot_of, text};
 
 use crate::error::Error;
-use crate::output::tell;
+use crate::terminal::tell;
 use futures_util::future::join_all;
 use options::{Place, Target};
 use pool::{Batch, Pool};

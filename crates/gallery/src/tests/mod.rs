@@ -1,8 +1,8 @@
 //! A gallery against what it promises.
 
-mod form;
 mod history;
 mod mutations;
+mod saved_form;
 mod search;
 mod vector;
 

@@ -1,6 +1,6 @@
 //! Random damage to saved galleries and vectors. `fuzz/` looks further.
 
-use super::form::{Saved, sample_gallery};
+use super::saved_form::{Saved, sample_gallery};
 use super::*;
 
 const ROUNDS: usize = 20_000;

@@ -6,9 +6,9 @@ use image::codecs::bmp::BmpDecoder;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder};
 
-use super::Decoded;
 use super::limits::DecodeLimits;
-use super::transparency::{Ground, rgba_to_rgb_in_place};
+use super::photo::Decoded;
+use super::transparency::{Background, rgba_to_rgb_in_place};
 use crate::error::RecognitionError;
 
 /// The palette, runs and other small things.
@@ -19,7 +19,7 @@ const BYTES_OF_ROW_PIXEL: u64 = 4;
 pub(super) fn decode(
     payload: &[u8],
     limits: &DecodeLimits,
-    ground: Ground,
+    background: Background,
 ) -> Result<Decoded, RecognitionError> {
     let decoder = BmpDecoder::new(Cursor::new(payload)).map_err(|error| damaged(&error))?;
     let (width, height) = decoder.dimensions();
@@ -38,7 +38,7 @@ pub(super) fn decode(
     let mut rgb = vec![0; output as usize];
     decoder.read_image(&mut rgb).map_err(|error| damaged(&error))?;
     if has_alpha {
-        rgba_to_rgb_in_place(&mut rgb, ground);
+        rgba_to_rgb_in_place(&mut rgb, background);
     }
     Ok(Decoded {
         width,

@@ -5,7 +5,8 @@ use image::metadata::Orientation;
 
 use super::jpeg_scaled::ScaledDecoder;
 use super::jpeg_stream::JpegStream;
-use super::{Decoded, Photo, orientation, webp_lossless};
+use super::photo::{Decoded, Photo};
+use super::{orientation, webp_lossless};
 
 /// The most bytes that one picture may take here, so that many are tried in a second.
 const MEMORY: u64 = 32 << 20;

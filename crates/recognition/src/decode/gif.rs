@@ -6,9 +6,9 @@ use std::num::NonZeroU64;
 use ::gif::{ColorOutput, DecodeOptions, Decoder, MemoryLimit};
 use image::metadata::Orientation;
 
-use super::Decoded;
 use super::limits::DecodeLimits;
-use super::transparency::{Ground, Visible, WHITE};
+use super::photo::Decoded;
+use super::transparency::{Background, Visible, WHITE};
 use crate::error::RecognitionError;
 
 /// The most bytes of a metadata block, which the decoder keeps although nobody asks for it.
@@ -20,7 +20,7 @@ const SMALL_BUFFERS: u64 = 2 * 3 * MAX_METADATA.get() + 256 * 1024;
 pub(super) fn decode(
     payload: &[u8],
     limits: &DecodeLimits,
-    ground: Ground,
+    background: Background,
 ) -> Result<Decoded, RecognitionError> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
@@ -45,8 +45,8 @@ pub(super) fn decode(
     let mut indices = vec![0; frame_pixels as usize];
     decoder.read_into_buffer(&mut indices).map_err(|error| damaged(&error))?;
     let mut colours = colour_table(&decoder)?;
-    let level = match (ground, transparent) {
-        (Ground::Contrast, Some(clear)) => contrast(&indices, &colours, clear, pixels),
+    let level = match (background, transparent) {
+        (Background::Contrast, Some(clear)) => contrast(&indices, &colours, clear, pixels),
         _ => WHITE,
     };
     if let Some(clear) = transparent {
@@ -54,7 +54,7 @@ pub(super) fn decode(
     }
 
     let mut rgb = vec![level; pixels as usize * 3];
-    if let Some(colour) = background(&decoder).filter(|_| transparent.is_none()) {
+    if let Some(colour) = screen_colour(&decoder).filter(|_| transparent.is_none()) {
         rgb.as_chunks_mut::<3>().0.fill(colour);
     }
     paint(&mut rgb, &indices, &placement, &colours);
@@ -102,7 +102,7 @@ fn contrast(indices: &[u8], colours: &[[u8; 3]; 256], clear: u8, screen: u64) ->
 
 /// The colour of what no frame covers, as the format has it and Pillow does it. (Browsers leave it
 /// transparent, which only a frame with a transparent colour asks for here.)
-fn background(decoder: &Decoder<&[u8]>) -> Option<[u8; 3]> {
+fn screen_colour(decoder: &Decoder<&[u8]>) -> Option<[u8; 3]> {
     let palette = decoder.global_palette()?.as_chunks::<3>().0;
     palette.get(decoder.bg_color()?).copied()
 }

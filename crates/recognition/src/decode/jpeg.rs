@@ -11,7 +11,8 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::jpeg_scaled::ScaledDecoder;
 use super::jpeg_stream::{Frame, JpegStream, MAX_SCANS};
 use super::limits::{DecodeLimits, Detail};
-use super::{Decoded, orientation};
+use super::orientation;
+use super::photo::Decoded;
 use crate::error::RecognitionError;
 
 /// Huffman tables, thread messages and other small things.

@@ -15,6 +15,7 @@ mod jpeg_scaled;
 mod jpeg_stream;
 mod limits;
 mod orientation;
+mod photo;
 mod png;
 mod transparency;
 mod webp;
@@ -31,64 +32,23 @@ mod tests_webp;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::metadata::Orientation;
-
 use super::error::{RecognitionError, printable};
 use format::Format;
 pub use limits::{DecodeLimits, Detail};
-pub use transparency::Ground;
-
-/// A decoded picture, upright (EXIF orientation applied), transparency laid over a ground.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Photo {
-    /// Pixels in a row, at least 1.
-    pub width: u32,
-    /// Rows, at least 1.
-    pub height: u32,
-    /// Red, green, blue of each pixel, 8 bits each, row by row from the top left: 3 * width *
-    /// height bytes.
-    pub rgb: Vec<u8>,
-    /// Pixels in a row of the picture in full: more than `width` if it was decoded at a reduced
-    /// size.
-    pub full_width: u32,
-    /// Rows of the picture in full.
-    pub full_height: u32,
-}
-
-impl Photo {
-    /// A picture in full.
-    pub fn new(width: u32, height: u32, rgb: Vec<u8>) -> Self {
-        Self { width, height, rgb, full_width: width, full_height: height }
-    }
-}
-
-impl std::fmt::Debug for Photo {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Photo({}x{})", self.width, self.height)
-    }
-}
+pub use photo::Photo;
+pub use transparency::Background;
 
 /// What is wanted of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub detail: Detail,
-    pub ground: Ground,
+    pub background: Background,
 }
 
 impl From<Detail> for Wanted {
     fn from(detail: Detail) -> Wanted {
-        Wanted { detail, ground: Ground::White }
+        Wanted { detail, background: Background::White }
     }
-}
-
-/// What a format's file hands over: RGB pixels as they are stored, and how to turn them upright.
-struct Decoded {
-    width: u32,
-    height: u32,
-    rgb: Vec<u8>,
-    orientation: Orientation,
-    /// Width and height of the picture in full, as stored.
-    full_size: (u32, u32),
 }
 
 /// Decodes one image file (JPEG, PNG, WebP, GIF or BMP; of animations the first frame), at a reduced
@@ -104,14 +64,14 @@ pub fn decode(
     limits: &DecodeLimits,
     wanted: impl Into<Wanted>,
 ) -> Result<Photo, RecognitionError> {
-    let Wanted { detail, ground } = wanted.into();
+    let Wanted { detail, background } = wanted.into();
     let format = format::recognise(payload)?;
     let decode_format = || match format {
         Format::Jpeg => jpeg::decode(payload, limits, detail),
-        Format::Png => png::decode(payload, limits, ground),
-        Format::Gif => gif::decode(payload, limits, ground),
-        Format::WebP => webp::decode(payload, limits, ground),
-        Format::Bmp => bmp::decode(payload, limits, ground),
+        Format::Png => png::decode(payload, limits, background),
+        Format::Gif => gif::decode(payload, limits, background),
+        Format::WebP => webp::decode(payload, limits, background),
+        Format::Bmp => bmp::decode(payload, limits, background),
     };
     // The closure shares nothing that outlives it but the payload, which nobody writes: a panic
     // leaves no broken state.

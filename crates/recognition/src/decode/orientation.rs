@@ -2,7 +2,7 @@
 
 use image::metadata::Orientation;
 
-use super::{Decoded, Photo};
+use super::photo::{Decoded, Photo};
 
 /// Side of the squares in which a picture is turned: reading along rows and writing along columns
 /// stays within the cache.

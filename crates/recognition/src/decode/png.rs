@@ -6,8 +6,9 @@ use std::io::Cursor;
 use ::png::{BitDepth, ColorType, Decoder, InterlaceInfo, Limits, Reader, Transformations};
 
 use super::limits::DecodeLimits;
-use super::transparency::{Ground, Visible, WHITE, over};
-use super::{Decoded, orientation};
+use super::orientation;
+use super::photo::Decoded;
+use super::transparency::{Background, Visible, WHITE, over};
 use crate::error::RecognitionError;
 
 const SIGNATURE_LENGTH: usize = 8;
@@ -21,7 +22,7 @@ type PngReader<'a> = Reader<Cursor<&'a [u8]>>;
 pub(super) fn decode(
     payload: &[u8],
     limits: &DecodeLimits,
-    ground: Ground,
+    background: Background,
 ) -> Result<Decoded, RecognitionError> {
     let mut decoder = decoder(payload);
     let header = decoder.read_header_info().map_err(|error| damaged(&error))?;
@@ -34,9 +35,9 @@ pub(super) fn decode(
     limits.check_memory(decoding.max(turning))?;
 
     let mut reader = reader(decoder, width)?;
-    let level = match ground {
-        Ground::White => WHITE,
-        Ground::Contrast => contrast(payload, width, &reader)?,
+    let level = match background {
+        Background::White => WHITE,
+        Background::Contrast => contrast(payload, width, &reader)?,
     };
     let rgb = read_rows(&mut reader, width as usize, height as usize, level)?;
     Ok(Decoded { width, height, rgb, orientation, full_size: (width, height) })
@@ -117,7 +118,7 @@ fn read_rows(
     reader: &mut PngReader,
     width: usize,
     height: usize,
-    ground: u8,
+    background: u8,
 ) -> Result<Vec<u8>, RecognitionError> {
     let (color_type, depth) = reader.output_color_type();
     if depth != BitDepth::Eight {
@@ -126,7 +127,7 @@ fn read_rows(
     let stride = width * 3;
     let mut rgb = vec![0; stride * height];
     if reader.info().interlaced {
-        read_interlaced(reader, color_type, stride, ground, &mut rgb)?;
+        read_interlaced(reader, color_type, stride, background, &mut rgb)?;
         return Ok(rgb);
     }
 
@@ -138,7 +139,7 @@ fn read_rows(
             return Err(too_few_rows());
         }
         if !is_rgb_already {
-            to_rgb(&row, color_type, ground, rgb_row);
+            to_rgb(&row, color_type, background, rgb_row);
         }
     }
     Ok(rgb)
@@ -149,7 +150,7 @@ fn read_interlaced(
     reader: &mut PngReader,
     color_type: ColorType,
     stride: usize,
-    ground: u8,
+    background: u8,
     rgb: &mut [u8],
 ) -> Result<(), RecognitionError> {
     let samples = color_type.samples();
@@ -159,14 +160,14 @@ fn read_interlaced(
             return Err(too_few_rows());
         };
         let row_length = row.data().len() / samples * 3;
-        to_rgb(row.data(), color_type, ground, &mut rgb_row[..row_length]);
+        to_rgb(row.data(), color_type, background, &mut rgb_row[..row_length]);
         ::png::expand_interlaced_row(rgb, stride, &rgb_row[..row_length], pass, 24);
     }
     Ok(())
 }
 
 /// 8-bit samples of any kind as RGB over a level of grey.
-fn to_rgb(row: &[u8], color_type: ColorType, ground: u8, rgb_row: &mut [u8]) {
+fn to_rgb(row: &[u8], color_type: ColorType, background: u8, rgb_row: &mut [u8]) {
     let (rgb_pixels, _) = rgb_row.as_chunks_mut::<3>();
     match color_type {
         ColorType::Grayscale | ColorType::Indexed => {
@@ -176,7 +177,7 @@ fn to_rgb(row: &[u8], color_type: ColorType, ground: u8, rgb_row: &mut [u8]) {
         }
         ColorType::GrayscaleAlpha => {
             for (rgb, &[grey, alpha]) in rgb_pixels.iter_mut().zip(row.as_chunks::<2>().0) {
-                *rgb = [over(grey, alpha, ground); 3];
+                *rgb = [over(grey, alpha, background); 3];
             }
         }
         ColorType::Rgb => rgb_row.copy_from_slice(row),
@@ -184,7 +185,7 @@ fn to_rgb(row: &[u8], color_type: ColorType, ground: u8, rgb_row: &mut [u8]) {
             for (rgb, &[red, green, blue, alpha]) in
                 rgb_pixels.iter_mut().zip(row.as_chunks::<4>().0)
             {
-                *rgb = [red, green, blue].map(|value| over(value, alpha, ground));
+                *rgb = [red, green, blue].map(|value| over(value, alpha, background));
             }
         }
     }

@@ -7,7 +7,7 @@ use image::{
     RgbaImage,
 };
 
-use super::{DecodeLimits, Detail, Ground, Photo, Wanted, decode};
+use super::{Background, DecodeLimits, Detail, Photo, Wanted, decode};
 use crate::error::RecognitionError;
 
 fn decoded(payload: &[u8]) -> Photo {
@@ -94,13 +94,13 @@ fn grey_with_transparency_lies_over_white() {
 #[test]
 fn transparency_lies_over_what_contrasts_if_that_is_wanted() {
     let grounds = |payload: &[u8]| {
-        let over = |ground| {
-            let wanted = Wanted { detail: Detail::Full, ground };
+        let over = |background| {
+            let wanted = Wanted { detail: Detail::Full, background };
             let photo = decode(payload, &DecodeLimits::default(), wanted).unwrap();
             assert_eq!(photo.rgb[3..6], [240; 3]);
             photo.rgb[..3].to_vec()
         };
-        (over(Ground::White), over(Ground::Contrast))
+        (over(Background::White), over(Background::Contrast))
     };
     // Light letters on nothing.
     let grey = |x| if x == 0 { [90, 90, 90, 0] } else { [240, 240, 240, 255] };

@@ -2,7 +2,7 @@
 
 /// What transparent pictures are laid over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ground {
+pub enum Background {
     #[default]
     White,
     /// What its opaque pixels stand out from: white, black or grey. White text on nothing would
@@ -14,18 +14,18 @@ pub enum Ground {
 pub(super) const WHITE: u8 = 255;
 
 /// One colour value with its alpha over a level of grey, rounded to the nearest.
-pub(super) fn over(value: u8, alpha: u8, ground: u8) -> u8 {
-    let (value, alpha, ground) = (u32::from(value), u32::from(alpha), u32::from(ground));
+pub(super) fn over(value: u8, alpha: u8, background: u8) -> u8 {
+    let (value, alpha, background) = (u32::from(value), u32::from(alpha), u32::from(background));
     // Division by 255 with rounding, exact for all sums up to 255 * 255.
-    let sum = value * alpha + ground * (255 - alpha) + 128;
+    let sum = value * alpha + background * (255 - alpha) + 128;
     ((sum + (sum >> 8)) >> 8) as u8
 }
 
-/// Turns RGBA into RGB over the ground within the same memory.
-pub(super) fn rgba_to_rgb_in_place(pixels: &mut Vec<u8>, ground: Ground) {
-    let level = match ground {
-        Ground::White => WHITE,
-        Ground::Contrast => {
+/// Turns RGBA into RGB over the background within the same memory.
+pub(super) fn rgba_to_rgb_in_place(pixels: &mut Vec<u8>, background: Background) {
+    let level = match background {
+        Background::White => WHITE,
+        Background::Contrast => {
             let mut visible = Visible::default();
             for [red, green, blue, alpha] in pixels.as_chunks::<4>().0 {
                 visible.add([*red, *green, *blue], *alpha, 1);
@@ -82,7 +82,7 @@ impl Visible {
     }
 
     /// The level of grey that they stand out from: black for light ones, white for dark ones, and
-    /// between where there are both and the ground is to be seen.
+    /// between where there are both and the background is to be seen.
     pub fn contrast(&self) -> u8 {
         let is_fifth = |part: u64| self.alpha > 0 && part * 5 >= self.alpha;
         let shows = self.clear * 20 >= self.pixels;
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn rgba_shrinks_in_place() {
         let mut pixels = vec![10, 20, 30, 255, 1, 2, 3, 0, 0, 100, 255, 128];
-        rgba_to_rgb_in_place(&mut pixels, Ground::White);
+        rgba_to_rgb_in_place(&mut pixels, Background::White);
         assert_eq!(pixels, [10, 20, 30, 255, 255, 255, 127, 177, 255]);
     }
 
@@ -118,7 +118,7 @@ mod tests {
     fn the_ground_contrasts_with_what_is_visible() {
         let laid = |rgba: &[[u8; 4]]| {
             let mut pixels = rgba.as_flattened().to_vec();
-            rgba_to_rgb_in_place(&mut pixels, Ground::Contrast);
+            rgba_to_rgb_in_place(&mut pixels, Background::Contrast);
             pixels[0]
         };
         let clear = [90, 90, 90, 0];

@@ -8,8 +8,9 @@ use image::codecs::webp::WebPDecoder;
 use image::{ColorType, ImageDecoder, ImageError};
 
 use super::limits::DecodeLimits;
-use super::transparency::{Ground, rgba_to_rgb_in_place};
-use super::{Decoded, orientation, webp_lossless};
+use super::photo::Decoded;
+use super::transparency::{Background, rgba_to_rgb_in_place};
+use super::{orientation, webp_lossless};
 use crate::error::RecognitionError;
 
 const RIFF_HEADER: usize = 12;
@@ -27,7 +28,7 @@ const BYTES_OF_MACROBLOCK: u64 = 3 * 32;
 pub(super) fn decode(
     payload: &[u8],
     limits: &DecodeLimits,
-    ground: Ground,
+    background: Background,
 ) -> Result<Decoded, RecognitionError> {
     let mut decoder = WebPDecoder::new(Cursor::new(payload)).map_err(|error| damaged(&error))?;
     let (width, height) = decoder.dimensions();
@@ -58,7 +59,7 @@ pub(super) fn decode(
     let mut rgb = vec![0; output as usize];
     decoder.read_image(&mut rgb).map_err(|error| damaged(&error))?;
     if has_alpha {
-        rgba_to_rgb_in_place(&mut rgb, ground);
+        rgba_to_rgb_in_place(&mut rgb, background);
     }
     Ok(Decoded { width, height, rgb, orientation, full_size: (width, height) })
 }

@@ -5,6 +5,7 @@
 //! the engine is no part of a result's version.
 
 mod onnxruntime;
+mod session;
 mod spare;
 mod tract;
 
@@ -12,46 +13,23 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::error::LoadError;
-
-/// One output tensor of a graph, as f32.
-pub struct Output {
-    pub shape: Vec<usize>,
-    pub values: Vec<f32>,
-}
-
-/// An ONNX file's content and what is wanted of it.
-#[derive(Clone, Copy)]
-pub struct Onnx<'a> {
-    pub bytes: &'a [u8],
-    /// The one value to give, whether the file calls it an output or not; without it, all outputs.
-    pub output: Option<&'a str>,
-}
-
-/// A graph that is ready to run. Shared by all workers: each call runs on the calling thread alone.
-pub trait Session: Send + Sync {
-    /// Runs the graph on one input tensor, whose length is the product of the shape. A shape that is
-    /// new may cost the time of a compilation. The error is the engine's own sentence.
-    fn run(&self, shape: &[usize], input: &[f32]) -> Result<Vec<Output>, String>;
-
-    /// The engine's name, as INFO and `IMAGE.MODELS` show it.
-    fn engine(&self) -> &'static str;
-}
+pub use session::{Onnx, Output, Session};
 
 /// Which engine is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum EngineChoice {
     /// onnxruntime where it can be used, else tract; for each model.
     Auto,
     Tract,
     OnnxRuntime,
 }
 
-impl Wish {
-    pub fn parse(text: &str) -> Option<Wish> {
+impl EngineChoice {
+    pub fn parse(text: &str) -> Option<EngineChoice> {
         match text {
-            "auto" => Some(Wish::Auto),
-            "tract" => Some(Wish::Tract),
-            "onnxruntime" => Some(Wish::OnnxRuntime),
+            "auto" => Some(EngineChoice::Auto),
+            "tract" => Some(EngineChoice::Tract),
+            "onnxruntime" => Some(EngineChoice::OnnxRuntime),
             _ => None,
         }
     }
@@ -59,7 +37,7 @@ impl Wish {
 
 /// The engines of this process, as they were found at its start.
 pub struct Engines {
-    wish: Wish,
+    choice: EngineChoice,
     /// The library in use, or why there is none.
     onnxruntime: Result<onnxruntime::Library, String>,
 }
@@ -67,28 +45,28 @@ pub struct Engines {
 impl Engines {
     /// Looks for onnxruntime, unless only tract is wanted: a file, or a folder that holds
     /// `libonnxruntime.so…`, in this order.
-    pub fn find(wish: Wish, places: &[PathBuf]) -> Engines {
-        let onnxruntime = match wish {
-            Wish::Tract => Err("image.engine is tract".to_owned()),
-            Wish::Auto | Wish::OnnxRuntime => onnxruntime::Library::find(places),
+    pub fn find(choice: EngineChoice, places: &[PathBuf]) -> Engines {
+        let onnxruntime = match choice {
+            EngineChoice::Tract => Err("image.engine is tract".to_owned()),
+            EngineChoice::Auto | EngineChoice::OnnxRuntime => onnxruntime::Library::find(places),
         };
-        Engines { wish, onnxruntime }
+        Engines { choice, onnxruntime }
     }
 
     /// What is used and why, in a sentence.
     pub fn describe(&self) -> String {
-        match (self.wish, &self.onnxruntime) {
+        match (self.choice, &self.onnxruntime) {
             (_, Ok(library)) => library.describe(),
-            (Wish::OnnxRuntime, Err(reason)) => format!("no engine: {reason}"),
+            (EngineChoice::OnnxRuntime, Err(reason)) => format!("no engine: {reason}"),
             (_, Err(reason)) => format!("tract: {reason}"),
         }
     }
 
     /// The engine that models are loaded with, as INFO names it.
     pub fn name(&self) -> &'static str {
-        match (self.wish, &self.onnxruntime) {
+        match (self.choice, &self.onnxruntime) {
             (_, Ok(_)) => onnxruntime::NAME,
-            (Wish::OnnxRuntime, Err(_)) => "none",
+            (EngineChoice::OnnxRuntime, Err(_)) => "none",
             (_, Err(_)) => tract::NAME,
         }
     }
@@ -118,15 +96,15 @@ impl Engines {
         let by_tract = || -> Result<Box<dyn Session>, LoadError> {
             Ok(Box::new(tract::TractSession::load(onnx, shape)?))
         };
-        match (self.wish, &self.onnxruntime) {
-            (Wish::Tract, _) | (Wish::Auto, Err(_)) => by_tract(),
-            (Wish::OnnxRuntime, Err(reason)) => Err(LoadError(format!(
+        match (self.choice, &self.onnxruntime) {
+            (EngineChoice::Tract, _) | (EngineChoice::Auto, Err(_)) => by_tract(),
+            (EngineChoice::OnnxRuntime, Err(reason)) => Err(LoadError(format!(
                 "image.engine is onnxruntime, and {reason}; `make onnxruntime` fetches the library, image.onnxruntime-path names it"
             ))),
-            (Wish::OnnxRuntime, Ok(library)) => {
+            (EngineChoice::OnnxRuntime, Ok(library)) => {
                 Ok(Box::new(onnxruntime::OnnxRuntimeSession::load(library, onnx)?))
             }
-            (Wish::Auto, Ok(library)) => {
+            (EngineChoice::Auto, Ok(library)) => {
                 match onnxruntime::OnnxRuntimeSession::load(library, onnx) {
                     Ok(session) => Ok(Box::new(session)),
                     // What one engine lacks the other may have.

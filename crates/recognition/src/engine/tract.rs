@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::transform::get_transform;
 
-use super::{Onnx, Output, Session};
+use super::session::{Onnx, Output, Session};
 use crate::error::LoadError;
 
 pub const NAME: &str = "tract";

@@ -2,10 +2,7 @@
 
 mod normalise;
 mod resize;
-
-use std::time::Duration;
-
-use fast_image_resize::Resizer;
+mod scratch;
 
 use super::decode::{Detail, Photo};
 use super::error::RecognitionError;
@@ -13,19 +10,7 @@ use super::geometry::{Patch, Point, Rect};
 use super::manifest::{Input, Position, Resize, Rounding};
 use normalise::normalise;
 use resize::{Crop, resize};
-
-/// The buffers of one worker, kept from photo to photo.
-#[derive(Default)]
-pub struct Scratch {
-    resizer: Resizer,
-    narrowed: Vec<u8>,
-    resized: Vec<u8>,
-    ground: Vec<u8>,
-    /// The graph's input.
-    pub(super) input: Vec<f32>,
-    /// How long the graphs have run for the photo at hand.
-    pub(super) inference: Duration,
-}
+pub use scratch::Scratch;
 
 /// Where the photo is in the input: what is at `x` in the photo in full is at `x * scale_x + left`.
 #[derive(Clone, Copy, Debug, PartialEq)]

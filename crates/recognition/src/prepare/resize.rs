@@ -6,7 +6,7 @@ use std::ops::Range;
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-use super::Scratch;
+use super::scratch::Scratch;
 use crate::decode::Photo;
 use crate::error::RecognitionError;
 

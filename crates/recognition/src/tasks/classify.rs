@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Outcome, Task, TaskKind};
+use super::task::{Body, Outcome, Task, TaskKind};
 use crate::decode::{Detail, Photo};
 use crate::engine::Output;
 use crate::error::{LoadError, RecognitionError};

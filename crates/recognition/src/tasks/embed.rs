@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Outcome, Task, TaskKind};
+use super::task::{Body, Outcome, Task, TaskKind};
 use crate::decode::{Detail, Photo};
 use crate::embedding::{Embedded, GalleryManifest, GalleryRules, check_dimensions};
 use crate::error::{LoadError, RecognitionError};

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Outcome, Task, TaskKind};
+use super::task::{Body, Outcome, Task, TaskKind};
 use crate::decode::Photo;
 use crate::embedding::{
     self, Embedded, GalleryManifest, GalleryRules, LANDMARKS, Pose, Quality, check_dimensions,

@@ -7,19 +7,17 @@ mod embed;
 mod faces;
 mod objects;
 mod plates;
+mod task;
 mod text;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::decode::{Detail, Ground, Photo};
-use super::embedding::{Embedded, GalleryRules};
+use super::embedding::GalleryRules;
 use super::engine::Engines;
-use super::error::{LoadError, RecognitionError};
+use super::error::LoadError;
 use super::folder::{Folder, hex};
-use super::json;
-use super::manifest::{Graph, Manifest};
+use super::manifest::Manifest;
 use super::network::Loading;
 use super::prepare::Scratch;
 use barcodes::Barcodes;
@@ -28,80 +26,9 @@ use embed::Embed;
 use faces::Faces;
 use objects::Objects;
 use plates::Plates;
+use task::{Body, TaskKind};
+pub use task::{Outcome, Task};
 use text::Text;
-
-/// What a task's file declares: its name, its part of the manifest, and how its graphs are loaded.
-trait TaskKind: 'static {
-    /// `task` in the manifest.
-    const NAME: &'static str;
-    /// Raised whenever the same picture gives another result.
-    const REVISION: u32;
-    type Manifest: Body;
-
-    fn load(
-        manifest: &Self::Manifest,
-        labels: &[String],
-        loading: &mut Loading,
-    ) -> Result<Box<dyn Task>, LoadError>;
-}
-
-/// A task's part of the manifest.
-trait Body: DeserializeOwned + Serialize + Send + Sync {
-    fn graphs(&self) -> Vec<&Graph>;
-
-    /// The file of the labels, one a line.
-    fn labels(&self) -> Option<&str> {
-        None
-    }
-
-    /// What galleries need to know; an error says why the model cannot serve them.
-    fn gallery(&self) -> Result<GalleryRules, LoadError> {
-        Err(LoadError("its task gives no embeddings".to_owned()))
-    }
-
-    /// What no loading is needed to refuse.
-    fn check(&self, _labels: &[String]) -> Result<(), LoadError> {
-        Ok(())
-    }
-}
-
-/// A task with its graphs loaded.
-pub trait Task: Send + Sync {
-    fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<Outcome, RecognitionError>;
-
-    /// How much of a photo's detail it uses. A photo may come decoded at a reduced size that keeps
-    /// this; what a result says is about the photo in full.
-    fn detail(&self) -> Detail {
-        Detail::Full
-    }
-
-    /// What transparent photos are laid over.
-    fn ground(&self) -> Ground {
-        Ground::White
-    }
-
-    /// Runs every graph once, so that one that cannot run, or whose output does not fit, is refused
-    /// when it is loaded and not at the first photo.
-    fn try_out(&self, scratch: &mut Scratch) -> Result<(), RecognitionError> {
-        let grey = Photo::new(8, 8, vec![127; 8 * 8 * 3]);
-        self.recognize(&grey, scratch).map(drop)
-    }
-}
-
-/// What a task finds in a photo.
-pub struct Outcome {
-    /// The result's JSON text (DESIGN: fixed key order, no spaces, never NaN).
-    pub json: String,
-    /// The same embeddings as in the text, in its order.
-    pub embeddings: Vec<Embedded>,
-}
-
-impl Outcome {
-    /// Of a task that gives no embeddings.
-    pub fn of(result: &impl Serialize) -> Result<Outcome, RecognitionError> {
-        Ok(Outcome { json: json::text(result)?, embeddings: Vec::new() })
-    }
-}
 
 /// A model's folder, read: everything but its weights.
 pub struct Opened {

@@ -10,7 +10,7 @@ use redis::{Cmd, Value, cmd};
 
 use super::mix::{Kind, Mix};
 use super::photos::Photo;
-use super::tally::{Report, Tally};
+use super::stats::{Report, Stats};
 use crate::connect::{Connection, is_temporary, map, text};
 use crate::error::Error;
 use crate::stop::Stop;
@@ -147,13 +147,13 @@ impl Load {
         let workers: Vec<_> = (0..self.plan.concurrency)
             .map(|_| tokio::spawn(send_until(self.clone(), until)))
             .collect();
-        let mut tally = Tally::default();
+        let mut stats = Stats::default();
         for worker in workers {
             if let Ok(of_worker) = worker.await {
-                tally.add(of_worker);
+                stats.add(of_worker);
             }
         }
-        tally.report(begun.elapsed().as_secs_f64())
+        stats.report(begun.elapsed().as_secs_f64())
     }
 
     /// What the request of this number in the sequence is about.
@@ -232,8 +232,8 @@ impl Load {
     }
 }
 
-async fn send_until(load: Arc<Load>, until: Instant) -> Tally {
-    let mut tally = Tally::default();
+async fn send_until(load: Arc<Load>, until: Instant) -> Stats {
+    let mut stats = Stats::default();
     let connection = &load.plan.connection;
     while Instant::now() < until && !load.is_interrupted() {
         let sequence = load.sequence.fetch_add(1, Relaxed);
@@ -245,14 +245,14 @@ async fn send_until(load: Arc<Load>, until: Instant) -> Tally {
         let begun = Instant::now();
         let (reply, sent) = load.ask(kind, one).await;
         let time = begun.elapsed();
-        tally.sent_bytes += sent;
+        stats.sent_bytes += sent;
         // As far as known after it: a slot may have moved under the request.
         let node = connection.node_of(load.key(one.number).as_bytes());
         let node = node.map_or("unknown".to_owned(), |node| node.to_string());
         match reply {
-            Ok(value) => tally.answered(&node, kind, time, source(kind, &value)),
+            Ok(value) => stats.answered(&node, kind, time, source(kind, &value)),
             Err(error) => {
-                tally.failed(&node, kind, error.word());
+                stats.failed(&node, kind, error.word());
                 let is_full = ["QUEUEFULL", "TIMEOUT"].contains(&error.word());
                 if is_temporary(&error) && !is_full {
                     // A failover: who is master now?
@@ -263,7 +263,7 @@ async fn send_until(load: Arc<Load>, until: Instant) -> Tally {
         }
         load.done.fetch_add(1, Relaxed);
     }
-    tally
+    stats
 }
 
 fn source(kind: Kind, reply: &Value) -> String {

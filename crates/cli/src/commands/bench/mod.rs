@@ -6,7 +6,7 @@
 mod load;
 mod mix;
 mod photos;
-mod tally;
+mod stats;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,8 +19,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::connect::{self, Connection};
 use crate::error::Error;
-use crate::output::{print, tell};
+use crate::output::print;
 use crate::stop::{INTERRUPTED, Stop};
+use crate::terminal::tell;
 use load::Load;
 use mix::Mix;
 
@@ -134,7 +135,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     })
 }
 
-async fn measure(load: &Arc<Load>) -> Result<(load::Prepared, tally::Report), Error> {
+async fn measure(load: &Arc<Load>) -> Result<(load::Prepared, stats::Report), Error> {
     let prepared = load.prepare().await?;
     Ok((prepared, load.run().await))
 }

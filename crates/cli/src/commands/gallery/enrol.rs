@@ -1,12 +1,13 @@
 //! `redis-image gallery enrol GALLERY DIR`: a folder per subject.
 
-use super::Place;
+use super::place::Place;
 use crate::connect::{Connection, map, text};
 use crate::digest;
 use crate::error::{Error, printable};
 use crate::files::Files;
-use crate::output::{print, tell};
+use crate::output::print;
 use crate::stop::{INTERRUPTED, Stop};
+use crate::terminal::tell;
 use annotate::photo_of;
 use clap::Args;
 use futures_util::StreamExt;

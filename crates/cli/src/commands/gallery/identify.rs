@@ -3,7 +3,7 @@
 //! The faces are found by IMAGE.RECOGNIZE, whose results are stored, on whatever node has the photo's key; the gallery's
 //! node only compares.
 
-use super::Place;
+use super::place::Place;
 use crate::connect::Connection;
 use crate::digest;
 use crate::error::{Error, printable};

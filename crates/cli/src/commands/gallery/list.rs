@@ -1,6 +1,6 @@
 //! `redis-image gallery list` and `forget`.
 
-use super::Place;
+use super::place::Place;
 use crate::commands::table::{Table, bytes};
 use crate::connect::{Connection, map, text};
 use crate::error::Error;

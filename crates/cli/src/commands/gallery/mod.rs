@@ -4,11 +4,11 @@ mod enrol;
 mod evaluate;
 mod identify;
 mod list;
+mod place;
 mod plot;
 mod sync;
 mod transfer;
 
-use crate::connect;
 use crate::error::Error;
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
@@ -63,15 +63,4 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         Action::Sync(arguments) => sync::run(arguments).await,
         Action::Evaluate(arguments) => evaluate::run(arguments).await,
     }
-}
-
-/// A gallery and where it is.
-#[derive(Args)]
-pub struct Place {
-    /// The gallery's key
-    #[arg(value_name = "GALLERY")]
-    gallery: String,
-
-    #[command(flatten)]
-    connection: connect::Options,
 }

@@ -3,7 +3,8 @@
 use crate::connect::{self, Connection};
 use crate::error::{Error, printable};
 use crate::gallery::{About, Difference, Gallery, Sample, difference};
-use crate::output::{print, tell};
+use crate::output::print;
+use crate::terminal::tell;
 use clap::Args;
 use std::process::ExitCode;
 

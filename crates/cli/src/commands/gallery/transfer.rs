@@ -1,10 +1,11 @@
 //! `redis-image gallery export` and `import`: a gallery as lines of JSON, exact to the bit.
 
-use super::Place;
+use super::place::Place;
 use crate::connect::Connection;
 use crate::error::Error;
 use crate::gallery::{About, Gallery, Sample, numbers};
-use crate::output::{print, tell};
+use crate::output::print;
+use crate::terminal::tell;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;

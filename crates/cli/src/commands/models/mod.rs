@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::table::{Table, bytes, or_dash};
 use crate::connect::{self, Connection};
 use crate::error::{Error, printable};
-use crate::output::tell;
+use crate::terminal::tell;
 use folder::{Condition, Model, ONNXRUNTIME};
 use packages::Wanted;
 

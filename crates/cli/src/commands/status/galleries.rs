@@ -1,6 +1,6 @@
 //! Galleries that are to hold the same, and whether they do.
 
-use super::judge::Judgement;
+use super::findings::Findings;
 use crate::commands::table::{Table, or_dash};
 use crate::connect::Connection;
 use crate::error::{Error, printable};
@@ -19,11 +19,7 @@ pub struct Shown {
 }
 
 /// The first one counts.
-pub async fn look(
-    connection: &Connection,
-    keys: &[String],
-    judgement: &mut Judgement,
-) -> Vec<Shown> {
+pub async fn look(connection: &Connection, keys: &[String], findings: &mut Findings) -> Vec<Shown> {
     let mut first: Option<(About, Vec<Sample>)> = None;
     let mut all = Vec::new();
     for key in keys {
@@ -42,13 +38,13 @@ pub async fn look(
                                 "gallery {key} is not in step with {}: {drift}; see `redis-image gallery sync`",
                                 keys[0]
                             );
-                            judgement.problems.push(sentence);
+                            findings.problems.push(sentence);
                         }
                         shown.drift = Some(drift.unwrap_or_else(|| "none".to_owned()));
                     }
                 }
             }
-            Err(error) => judgement.problems.push(format!("gallery {key}: {error}")),
+            Err(error) => findings.problems.push(format!("gallery {key}: {error}")),
         }
         all.push(shown);
     }

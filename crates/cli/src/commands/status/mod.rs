@@ -1,8 +1,10 @@
 //! `redis-image status`: every node, what it has and does, and what is wrong.
 
+mod diagnosis;
 mod discover;
+mod durability;
+mod findings;
 mod galleries;
-mod judge;
 mod node;
 mod storage;
 mod tables;
@@ -17,8 +19,9 @@ use serde::Serialize;
 use crate::connect::{self, Address, Connection};
 use crate::error::Error;
 use crate::output::print;
+use diagnosis::diagnose;
+use findings::Findings;
 use galleries::Shown;
-use judge::{Judgement, judge};
 use node::Node;
 
 /// Show every node: role, models and versions, queue, hit rate, times, and what is wrong
@@ -71,7 +74,7 @@ struct Status {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     galleries: Vec<Shown>,
     #[serde(flatten)]
-    judgement: Judgement,
+    findings: Findings,
 }
 
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
@@ -83,7 +86,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         let status = look(&connection, &mut known, &arguments.gallery).await;
         show(&status, &arguments.output, arguments.watch.is_some())?;
         match arguments.watch {
-            None => return Ok(ExitCode::from(u8::from(!status.judgement.problems.is_empty()))),
+            None => return Ok(ExitCode::from(u8::from(!status.findings.problems.is_empty()))),
             Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
         }
     }
@@ -98,12 +101,12 @@ async fn look(connection: &Connection, known: &mut Vec<Address>, keys: &[String]
     let mut all = known.clone();
     all.extend(connection.replicas_of_sentinels().await);
     let nodes = discover::all_nodes(connection, all).await;
-    let mut judgement = judge(&nodes);
+    let mut findings = diagnose(&nodes);
     if let Err(error) = listed {
-        judgement.problems.push(format!("the nodes cannot be listed: {error}"));
+        findings.problems.push(format!("the nodes cannot be listed: {error}"));
     }
-    let galleries = galleries::look(connection, keys, &mut judgement).await;
-    Status { nodes, galleries, judgement }
+    let galleries = galleries::look(connection, keys, &mut findings).await;
+    Status { nodes, galleries, findings }
 }
 
 fn show(status: &Status, output: &Output, again: bool) -> Result<(), Error> {
@@ -117,7 +120,7 @@ fn show(status: &Status, output: &Output, again: bool) -> Result<(), Error> {
             let head = if again && is_terminal { "\x1b[H\x1b[2J" } else { "" };
             let tail = if again && !is_terminal { "\n" } else { "" };
             let galleries = galleries::render(&status.galleries);
-            let table = tables::render(&status.nodes, &galleries, &status.judgement, is_terminal);
+            let table = tables::render(&status.nodes, &galleries, &status.findings, is_terminal);
             print(&format!("{head}{}{tail}", table.trim_end()))
         }
     }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::judge::Judgement;
+use super::findings::Findings;
 use super::node::{Model, Module, Node, Role};
 use crate::commands::table::{Table, bytes, or_dash, percent};
 use crate::error::printable;
 
-pub fn render(nodes: &[Node], galleries: &Table, judgement: &Judgement, in_colour: bool) -> String {
+pub fn render(nodes: &[Node], galleries: &Table, findings: &Findings, in_colour: bool) -> String {
     let mut parts = vec![node_table(nodes).to_string()];
     parts.extend(
         [&model_table(nodes), &time_table(nodes), galleries]
@@ -17,7 +17,7 @@ pub fn render(nodes: &[Node], galleries: &Table, judgement: &Judgement, in_colou
     );
     let mut verdict = String::new();
     for (mark, colour, lines) in
-        [("WRONG", "\x1b[1;31m", &judgement.problems), ("note ", "\x1b[33m", &judgement.notes)]
+        [("WRONG", "\x1b[1;31m", &findings.problems), ("note ", "\x1b[33m", &findings.notes)]
     {
         for line in lines {
             let line = printable(line);
@@ -27,8 +27,8 @@ pub fn render(nodes: &[Node], galleries: &Table, judgement: &Judgement, in_colou
             };
         }
     }
-    if judgement.problems.is_empty() {
-        verdict += &match judgement.notes.is_empty() {
+    if findings.problems.is_empty() {
+        verdict += &match findings.notes.is_empty() {
             true => format!("all {} node(s) are well\n", nodes.len()),
             false => {
                 format!("nothing wrong was found on {} node(s), but see the notes\n", nodes.len())

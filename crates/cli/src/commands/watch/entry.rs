@@ -1,6 +1,6 @@
 //! Entries of streams: what a frame says, what is written of it.
 
-use super::patience::Wishes;
+use super::retry_forever::FrameFields;
 use crate::connect::text;
 use crate::error::Error;
 use crate::recognizer::Recognized;
@@ -13,7 +13,7 @@ pub struct Frame {
     /// None if the entry was trimmed away before it was recognised, or has no such field.
     pub image: Option<Vec<u8>>,
     pub camera: Option<Vec<u8>>,
-    pub wishes: Wishes,
+    pub wishes: FrameFields,
 }
 
 /// What was found in a frame.
@@ -55,7 +55,7 @@ impl Frame {
             id: parts.first().and_then(text)?,
             image: None,
             camera: None,
-            wishes: Wishes::default(),
+            wishes: FrameFields::default(),
         };
         // Nil where the entry was deleted.
         if let Some(Value::Array(fields)) = parts.get(1) {

@@ -1,14 +1,15 @@
 //! A camera's folder. A thread of its own listens to the file system and hands on what is complete; the workers
 //! recognise it.
 
-use super::arrivals::{Arrivals, counts};
-use super::patience::{Patient, Unanswered, Wishes};
 use super::recent::Recent;
+use super::retry_forever::{FrameFields, RetryForever, Unanswered};
+use super::settled_files::{SettledFiles, counts};
 use crate::digest;
 use crate::error::Error;
-use crate::output::{Outcome, json_line, print, tell};
+use crate::output::{Outcome, json_line, print};
 use crate::recognizer::Source;
 use crate::stop::Stop;
+use crate::terminal::tell;
 use clap::Args;
 use notify::{RecursiveMode, Watcher};
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ pub struct Options {
 }
 
 pub async fn watch(
-    recognizer: Arc<Patient>,
+    recognizer: Arc<RetryForever>,
     folder: PathBuf,
     options: Options,
     workers: usize,
@@ -71,9 +72,10 @@ pub async fn watch(
     }
     drop((told, queue));
     let is_bounded = options.existing_only;
-    let arrivals = Arrivals::new(folder, settle);
+    let settled_files = SettledFiles::new(folder, settle);
     let listening = stop.clone();
-    let listener = std::thread::spawn(move || listen(arrivals, &options, &complete, &listening));
+    let listener =
+        std::thread::spawn(move || listen(settled_files, &options, &complete, &listening));
 
     let (mut failed, mut done) = (0u64, 0u64);
     let mut recent = Recent::new(recognizer.connection());
@@ -114,7 +116,7 @@ pub async fn watch(
 
 /// Hands on every file as it is complete, until it is time to stop.
 fn listen(
-    mut arrivals: Arrivals,
+    mut settled_files: SettledFiles,
     options: &Options,
     complete: &mpsc::Sender<PathBuf>,
     stop: &Stop,
@@ -126,7 +128,7 @@ fn listen(
         Some(_) => None,
         None if options.existing_only => None,
         None => {
-            let watcher = told_of(arrivals.folder(), sender.clone());
+            let watcher = told_of(settled_files.folder(), sender.clone());
             if let Err(why) = &watcher {
                 tell(&format!(
                     "redis-image: the folder can't be watched ({why}); looking into it every {} s instead",
@@ -138,9 +140,9 @@ fn listen(
         }
     };
     if options.new_only {
-        arrivals.pass_over_existing();
+        settled_files.pass_over_existing();
     }
-    let mut ready = arrivals.scan();
+    let mut ready = settled_files.scan();
     let mut looked = Instant::now();
     loop {
         for path in ready.drain(..) {
@@ -148,25 +150,25 @@ fn listen(
                 return Ok(());
             }
         }
-        if stop.is_requested() || options.existing_only && !arrivals.is_waiting() {
+        if stop.is_requested() || options.existing_only && !settled_files.is_waiting() {
             return Ok(());
         }
         match events.recv_timeout(TICK) {
-            Ok(Ok(event)) => ready = arrivals.on_event(&event),
+            Ok(Ok(event)) => ready = settled_files.on_event(&event),
             Ok(Err(why)) => {
                 tell(&format!("redis-image: {why}"));
-                ready = arrivals.scan();
+                ready = settled_files.scan();
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
-        ready.extend(arrivals.settled());
+        ready.extend(settled_files.settled());
         if poll.is_some_and(|period| looked.elapsed() >= period) {
-            ready.extend(arrivals.scan());
+            ready.extend(settled_files.scan());
             looked = Instant::now();
         }
         // Unmounted or removed: nothing will ever come.
-        if !arrivals.folder().is_dir() {
-            return Err(Error::file(arrivals.folder(), "the folder has gone"));
+        if !settled_files.folder().is_dir() {
+            return Err(Error::file(settled_files.folder(), "the folder has gone"));
         }
         let _ = &watcher;
     }
@@ -187,7 +189,7 @@ fn told_of(
 }
 
 async fn work(
-    recognizer: Arc<Patient>,
+    recognizer: Arc<RetryForever>,
     queue: Arc<Mutex<mpsc::Receiver<PathBuf>>>,
     told: mpsc::Sender<Outcome>,
     stop: Stop,
@@ -207,7 +209,7 @@ async fn work(
 }
 
 /// Sends again what is no longer stored. What comes of it was told already.
-async fn restore(recognizer: Arc<Patient>, paths: Vec<PathBuf>) {
+async fn restore(recognizer: Arc<RetryForever>, paths: Vec<PathBuf>) {
     let mut restored = 0;
     for path in paths {
         // One that is gone by now was taken care of by somebody else.
@@ -221,7 +223,7 @@ async fn restore(recognizer: Arc<Patient>, paths: Vec<PathBuf>) {
 }
 
 /// Nothing if it was time to stop.
-async fn recognize(recognizer: &Patient, path: PathBuf) -> Option<Outcome> {
+async fn recognize(recognizer: &RetryForever, path: PathBuf) -> Option<Outcome> {
     let name = path.to_string_lossy().into_owned();
     let mut tries = 0;
     let payload = loop {
@@ -237,7 +239,7 @@ async fn recognize(recognizer: &Patient, path: PathBuf) -> Option<Outcome> {
         }
         tries += 1;
     };
-    let recognized = match recognizer.recognize(&payload, &Wishes::default()).await {
+    let recognized = match recognizer.recognize(&payload, &FrameFields::default()).await {
         Ok(recognized) => Ok(recognized),
         Err(Unanswered::Refused(error)) => Err(error),
         Err(Unanswered::Stopped) => return None,

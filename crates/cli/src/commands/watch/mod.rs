@@ -1,11 +1,11 @@
 //! `redis-image watch`: a camera's folder, or a stream of its frames. It goes on until it is told to stop, and outlives
 //! every failure of a node: what can't be answered now is tried again for as long as it takes.
 
-mod arrivals;
 mod entry;
 mod folder;
-mod patience;
 mod recent;
+mod retry_forever;
+mod settled_files;
 mod stream;
 
 use crate::connect::{self, Connection};
@@ -14,7 +14,7 @@ use crate::gallery::Gallery;
 use crate::recognizer::{self, Recognizer};
 use crate::stop::Stop;
 use clap::Args;
-use patience::Patient;
+use retry_forever::RetryForever;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     }
     let recognizer = Recognizer::new(connection, recognition, false);
     recognizer.check().await?;
-    let recognizer = Arc::new(Patient::new(recognizer, stop.clone()));
+    let recognizer = Arc::new(RetryForever::new(recognizer, stop.clone()));
     match (arguments.folder, arguments.frames.names()) {
         (_, Some(names)) => {
             stream::consume(recognizer, names, &arguments.frames, workers, stop).await

@@ -6,12 +6,12 @@
 //! work here is not begun a second time.
 
 use super::entry::{Answer, Frame, frames_claimed, frames_read};
-use super::patience::{Patient, Stopped, Unanswered};
+use super::retry_forever::{RetryForever, Stopped, Unanswered};
 use crate::connect::{is_temporary, slot_of};
 use crate::digest;
 use crate::error::Error;
-use crate::output::tell;
 use crate::stop::Stop;
+use crate::terminal::tell;
 use clap::Args;
 use redis::{Cmd, Value, cmd};
 use std::collections::HashSet;
@@ -109,7 +109,7 @@ impl Options {
 }
 
 struct Consumer {
-    recognizer: Arc<Patient>,
+    recognizer: Arc<RetryForever>,
     names: Arc<Names>,
     begin: &'static str,
     /// Up to where our own pending frames were read again; none once all were.
@@ -122,7 +122,7 @@ struct Consumer {
 }
 
 pub async fn consume(
-    recognizer: Arc<Patient>,
+    recognizer: Arc<RetryForever>,
     names: Names,
     options: &Options,
     workers: usize,
@@ -274,7 +274,7 @@ impl Consumer {
 }
 
 /// Recognises a frame, tells it, acknowledges it: was it recognised? False also where it was time to stop.
-async fn answer(recognizer: &Patient, names: &Names, frame: Frame) -> Result<bool, Error> {
+async fn answer(recognizer: &RetryForever, names: &Names, frame: Frame) -> Result<bool, Error> {
     let digest = frame.image.as_deref().map(digest::of);
     let usual_key = digest.as_deref().map(|digest| recognizer.key_of(digest));
     let key = frame.wishes.key.clone().or(usual_key);
@@ -297,7 +297,7 @@ async fn answer(recognizer: &Patient, names: &Names, frame: Frame) -> Result<boo
 
 /// What is in a frame, and who of the gallery if one is named.
 async fn recognized(
-    recognizer: &Patient,
+    recognizer: &RetryForever,
     names: &Names,
     frame: &Frame,
 ) -> Result<Answer, Unanswered> {
@@ -315,7 +315,7 @@ async fn recognized(
 
 /// The outer error is one that nobody but the user can put right.
 async fn until_done(
-    recognizer: &Patient,
+    recognizer: &RetryForever,
     key: &[u8],
     command: &Cmd,
 ) -> Result<Result<Value, Stopped>, Error> {

@@ -1,8 +1,8 @@
 //! A block's part of an AC scan of a progressive file.
 
-use super::Undecodable;
 use super::bits::Bits;
 use super::huffman::{Code, Values};
+use super::undecodable::Undecodable;
 
 /// The part of a block that an AC scan is about.
 pub(super) struct Band<'a> {

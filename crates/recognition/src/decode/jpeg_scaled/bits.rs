@@ -1,7 +1,7 @@
 //! The bits of entropy-coded data: stuffed zeros are taken out of a whole interval at once, so that
 //! reading needs no look at single bytes.
 
-use super::Undecodable;
+use super::undecodable::Undecodable;
 use crate::decode::jpeg_stream::find_ff;
 
 /// Entropy-coded data, cut at its restart markers.

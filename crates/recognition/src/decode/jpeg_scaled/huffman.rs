@@ -1,7 +1,7 @@
 //! Huffman tables, made for speed: several bits are looked up at once.
 
-use super::Undecodable;
 use super::bits::{Bits, signed};
+use super::undecodable::Undecodable;
 
 /// Bits of the tables of codes and of coefficients.
 const WINDOW: u32 = 10;

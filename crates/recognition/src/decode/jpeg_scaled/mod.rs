@@ -20,6 +20,7 @@ mod picture;
 mod progressive;
 mod sequential;
 mod tables;
+mod undecodable;
 
 #[cfg(test)]
 mod tests;
@@ -30,10 +31,7 @@ use super::jpeg_stream::{ADOBE, JpegStream, START_OF_SCAN};
 use colour::ColourSpace;
 use picture::Picture;
 use tables::Tables;
-
-/// A file for the full decoder: unusual or damaged.
-#[derive(Debug)]
-pub(super) struct Undecodable;
+use undecodable::Undecodable;
 
 /// How a file will be decoded.
 pub(super) struct ScaledDecoder<'a> {

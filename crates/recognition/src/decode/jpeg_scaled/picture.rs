@@ -1,10 +1,10 @@
 //! The picture at its reduced size: which coefficients of each component it needs, and a row of
 //! units on its way from coefficients to RGB.
 
-use super::Undecodable;
 use super::colour::{ColourSpace, write_row};
 use super::idct::{Inverse, inverse, sample, weight};
 use super::tables::{Tables, defined};
+use super::undecodable::Undecodable;
 use crate::decode::jpeg_stream::{Component, Frame};
 
 /// Row and column of each coefficient in zigzag order: row * 8 + column.

@@ -1,12 +1,12 @@
 //! Progressive files: scan by scan into the coefficients that are needed, then to RGB. Scans that
 //! no needed coefficient depends on are not even read, so what is wrong with them stays unnoticed.
 
-use super::Undecodable;
 use super::band::Band;
 use super::bits::Intervals;
 use super::huffman::{Code, Values};
 use super::picture::{Picture, Plane};
 use super::tables::{ScanHeader, Tables, defined};
+use super::undecodable::Undecodable;
 use crate::decode::jpeg_stream::{QUANTISATION_TABLES, START_OF_SCAN, Segment};
 
 /// The coefficients of a component.

@@ -1,10 +1,10 @@
 //! Sequential files with one scan of all components: a row of units at a time.
 
-use super::Undecodable;
 use super::bits::{Bits, Intervals};
 use super::huffman::{Code, Coefficients};
 use super::picture::{Block, Picture};
 use super::tables::{ScanHeader, Tables, defined};
+use super::undecodable::Undecodable;
 use crate::decode::jpeg_stream::Segment;
 
 /// What the blocks of a component are read with.

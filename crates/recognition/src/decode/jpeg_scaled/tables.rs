@@ -1,7 +1,7 @@
 //! The tables that segments before a scan define.
 
-use super::Undecodable;
 use super::huffman::Definition;
+use super::undecodable::Undecodable;
 use crate::decode::jpeg_stream::{HUFFMAN_TABLES, QUANTISATION_TABLES, RESTART_INTERVAL, Segment};
 
 /// What is defined at some place of a file. There are four tables of each kind.

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicUsize;
 
 use ort::environment::{Environment, EnvironmentBuilder};
 
-use super::OneSession;
+use super::one_session::OneSession;
 use crate::engine::spare::Pools;
 use crate::error::printable;
 use crate::files::real_path;

@@ -1,9 +1,10 @@
 //! onnxruntime: a shared library of C++, loaded if it is there and fits.
 
 mod library;
+mod one_session;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
@@ -11,36 +12,13 @@ use ort::session::Session as OrtSession;
 use ort::session::builder::{GraphOptimizationLevel, PrepackedWeights};
 use ort::value::TensorRef;
 
+use super::session::{Onnx, Output, Session};
 use super::spare::Pool;
-use super::{Onnx, Output, Session};
 use crate::error::{LoadError, printable};
 pub use library::Library;
+use one_session::{Counted, OneSession};
 
 pub const NAME: &str = "onnxruntime";
-
-/// A session of the crate, which runs one thing at a time (the library's own parts are not all
-/// thread-safe): there is one for each worker that runs a graph, made when it is first needed.
-/// Those of a graph share the packed weights.
-pub struct OneSession {
-    session: OrtSession,
-    _counted: Counted,
-}
-
-/// One of the sessions that there are.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Counted {
-        count.fetch_add(1, Relaxed);
-        Counted(count.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
 
 /// A graph for onnxruntime.
 pub struct OnnxRuntimeSession {

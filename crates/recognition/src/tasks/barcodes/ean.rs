@@ -8,7 +8,7 @@
 //! added up, and of the texts with a right check digit the one that fits best is read, if no other
 //! fits nearly as well.
 
-use super::codes::{Format, Point};
+use super::symbol::{Format, Point};
 
 /// Symbologies that one frame of edges may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Grey pictures of several sizes, and the straight lines that readers of linear codes look along.
 
-use super::codes::Point;
+use super::symbol::Point;
 use crate::decode::Photo;
 
 /// A picture of one byte a pixel.

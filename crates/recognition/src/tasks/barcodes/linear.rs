@@ -9,10 +9,10 @@ use rxing::common::BitArray;
 use rxing::oned::{Code39Reader, Code128Reader, ITFReader, OneDReader};
 use rxing::{BarcodeFormat, DecodeHints, RXingResult};
 
-use super::codes::{Format, Point, Reading};
 use super::ean::{self, Frame};
 use super::edges::{self, Edges};
 use super::gray::Gray;
+use super::symbol::{Format, Point, Reading};
 
 /// One way to look through a picture.
 #[derive(Clone, Copy, Debug)]

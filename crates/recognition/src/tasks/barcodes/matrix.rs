@@ -15,8 +15,9 @@ use rxing::{
     BarcodeFormat, Binarizer, BinaryBitmap, DecodeHints, Luma8LuminanceSource, Luma8Source, Reader,
 };
 
-use super::codes::{Code, Format, Point};
+use super::codes::Code;
 use super::gray::Gray;
+use super::symbol::{Format, Point};
 use super::threshold;
 
 /// How dark and light are told apart.

@@ -13,6 +13,7 @@ mod edges;
 mod gray;
 mod linear;
 mod matrix;
+mod symbol;
 mod threshold;
 
 #[cfg(test)]
@@ -20,17 +21,18 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Outcome, Task, TaskKind};
+use super::task::{Body, Outcome, Task, TaskKind};
 use crate::decode::Photo;
 use crate::error::{LoadError, RecognitionError};
 use crate::json::coordinate;
 use crate::manifest::Graph;
 use crate::network::Loading;
 use crate::prepare::Scratch;
-use codes::{Agreed, Code, Format};
+use codes::{Agreed, Code};
 use gray::Gray;
 use linear::{Pass, Seen};
 use matrix::Threshold;
+use symbol::Format;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rxing::{BarcodeFormat, MultiFormatWriter, Writer};
 use serde_json::Value;
 
-use super::codes::Point;
+use super::symbol::Point;
 use super::*;
 use crate::decode::{DecodeLimits, Detail, decode};
 use crate::manifest::Manifest;

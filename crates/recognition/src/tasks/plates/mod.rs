@@ -19,7 +19,7 @@ mod tests_two_rows;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Outcome, Task, TaskKind};
+use super::task::{Body, Outcome, Task, TaskKind};
 use crate::decode::Photo;
 use crate::error::{LoadError, RecognitionError};
 use crate::geometry::{Quad, Rect, cut_out};

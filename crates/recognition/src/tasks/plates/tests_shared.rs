@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::decode::{DecodeLimits, decode};
-use crate::engine::{Engines, Wish};
+use crate::engine::{EngineChoice, Engines};
 use crate::folder::Folder;
 use crate::manifest::Manifest;
 
@@ -35,7 +35,7 @@ pub fn task(setting: &str) -> Option<Box<dyn Task>> {
     let folder = Folder::open(&path).unwrap();
     let labels = folder.labels(manifest.labels().unwrap()).unwrap();
     manifest.check(&labels).unwrap();
-    let engines = Engines::find(Wish::Auto, &[root.join("onnxruntime")]);
+    let engines = Engines::find(EngineChoice::Auto, &[root.join("onnxruntime")]);
     let task = Plates::load(&manifest, &labels, &mut Loading::new(&folder, &engines)).unwrap();
     task.try_out(&mut Scratch::default()).unwrap();
     Some(task)

@@ -5,8 +5,11 @@
 //! networks do (RapidOCR; DB, Liao et al. 2020). `thorough` looks again where it has to: at small
 //! print, turned pages, strips, curved lines, and reads what is doubtful more than once.
 
+mod line;
+mod networks;
 mod quick;
 mod rows;
+mod rules;
 mod thorough;
 
 #[cfg(test)]
@@ -16,15 +19,16 @@ mod tests_shared;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Outcome, Task, TaskKind};
-use crate::decode::{Ground, Photo};
+use super::task::{Body, Outcome, Task, TaskKind};
+use crate::decode::{Background, Photo};
 use crate::error::{LoadError, RecognitionError};
-use crate::geometry::{Map, Point, Quad};
-use crate::json;
 use crate::manifest::{Graph, check_shares};
-use crate::network::{Loading, Network};
-use crate::prepare::{Scratch, prepare_as_it_is};
-use crate::reading::{LineReader, ReaderRules, run_on_line};
+use crate::network::Loading;
+use crate::prepare::Scratch;
+use crate::reading::{LineReader, ReaderRules};
+use line::Line;
+use networks::Networks;
+use rules::{OutputRules, Setting};
 
 /// More lines of a picture than these a manifest may not ask for.
 const MOST_LINES: usize = 2000;
@@ -45,42 +49,6 @@ struct Graphs {
     detect: Graph,
     direction: Graph,
     read: Graph,
-}
-
-#[derive(Deserialize, Serialize, Clone)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct OutputRules {
-    setting: Setting,
-    /// Pixels of the detector's map above this are text.
-    pixel_threshold: f64,
-    /// How much lines are grown: they are found too tight.
-    unclip: f64,
-    /// The least mean of a line in the detector's map.
-    box_threshold: Thresholds,
-    /// The least mean score of a line's characters.
-    score_threshold: Thresholds,
-    /// The same for lines that only a second or third look has found.
-    late_score_threshold: f64,
-    /// The most lines of a picture; the largest are kept.
-    max_lines: usize,
-    /// Pixels of width after which *thorough* reads no further line, and no line another way.
-    max_read: u64,
-    max_read_again: u64,
-}
-
-#[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Setting {
-    Quick,
-    Thorough,
-}
-
-/// A threshold of each setting.
-#[derive(Deserialize, Serialize, Clone, Copy)]
-#[serde(deny_unknown_fields)]
-struct Thresholds {
-    quick: f64,
-    thorough: f64,
 }
 
 impl Body for TextManifest {
@@ -123,13 +91,6 @@ pub struct Text {
     rules: OutputRules,
 }
 
-/// The three graphs.
-struct Networks {
-    detector: Network,
-    direction: Network,
-    reader: LineReader,
-}
-
 impl TaskKind for Text {
     const NAME: &'static str = "text";
     const REVISION: u32 = 1;
@@ -168,16 +129,6 @@ struct Reading {
     height: u32,
 }
 
-/// A line that could be read.
-#[derive(Serialize)]
-struct Line {
-    text: String,
-    #[serde(serialize_with = "json::score")]
-    score: f32,
-    /// Within the photo.
-    quad: Quad,
-}
-
 impl Task for Text {
     fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<Outcome, RecognitionError> {
         let lines = match self.rules.setting {
@@ -187,10 +138,10 @@ impl Task for Text {
         Outcome::of(&Reading { task: Text::NAME, lines, width: photo.width, height: photo.height })
     }
 
-    fn ground(&self) -> Ground {
+    fn background(&self) -> Background {
         match self.rules.setting {
-            Setting::Quick => Ground::White,
-            Setting::Thorough => Ground::Contrast,
+            Setting::Quick => Background::White,
+            Setting::Thorough => Background::Contrast,
         }
     }
 
@@ -203,39 +154,4 @@ impl Task for Text {
         self.networks.turned(&grey(direction.input.width, direction.input.height), scratch)?;
         reader.try_out(scratch)
     }
-}
-
-impl Networks {
-    /// The detector's map of a picture: the probability of text of each pixel.
-    fn map(&self, picture: &Photo, scratch: &mut Scratch) -> Result<Map, RecognitionError> {
-        let (width, height) = (picture.width as usize, picture.height as usize);
-        prepare_as_it_is(picture, picture.width, &self.detector.input, scratch);
-        let outputs = self.detector.run_prepared(&[1, 3, height, width], scratch)?;
-        match outputs.into_iter().next() {
-            Some(output) if output.shape == [1, 1, height, width] => {
-                Ok(Map { width, height, values: output.values })
-            }
-            output => Err(RecognitionError::Failed(format!(
-                "the detector's output has the shape {:?} for a picture of {width}x{height}",
-                output.map(|output| output.shape)
-            ))),
-        }
-    }
-
-    /// How likely it is that the line stands on its head.
-    fn turned(&self, line: &Photo, scratch: &mut Scratch) -> Result<f64, RecognitionError> {
-        let width = self.direction.input.width;
-        match run_on_line(&self.direction, line, &[width], scratch)?.map(|output| output.values) {
-            Some(values) if values.len() == 2 => Ok(values[1].into()),
-            _ => Err(RecognitionError::Failed(
-                "the direction's output must be two probabilities: upright, turned".to_owned(),
-            )),
-        }
-    }
-}
-
-/// The part of the quad inside the photo.
-fn clipped(quad: Quad, photo: &Photo) -> Quad {
-    let (width, height) = (f64::from(photo.width), f64::from(photo.height));
-    quad.map(|Point { x, y }| Point { x: x.clamp(0.0, width), y: y.clamp(0.0, height) })
 }

@@ -1,7 +1,9 @@
 //! The setting `quick`: one look at the whole picture, at most 960 pixels long.
 
+use super::line::{Line, clipped};
+use super::networks::Networks;
 use super::rows::rows;
-use super::{Line, Networks, OutputRules, clipped};
+use super::rules::OutputRules;
 use crate::decode::Photo;
 use crate::error::RecognitionError;
 use crate::geometry::{

@@ -6,7 +6,7 @@ use ab_glyph::{Font, FontRef, ScaleFont, point};
 
 use super::*;
 use crate::decode::{DecodeLimits, decode};
-use crate::engine::{Engines, Wish};
+use crate::engine::{EngineChoice, Engines};
 use crate::folder::Folder;
 use crate::manifest::Manifest;
 
@@ -29,7 +29,7 @@ fn open() -> Option<Text> {
     }
     let folder = Folder::open(&path).unwrap();
     let labels = folder.labels(manifest.labels().unwrap()).unwrap();
-    let engines = Engines::find(Wish::Auto, &[project().join("onnxruntime")]);
+    let engines = Engines::find(EngineChoice::Auto, &[project().join("onnxruntime")]);
     Some(Text::open(&manifest, &labels, &mut Loading::new(&folder, &engines)).unwrap())
 }
 

@@ -8,7 +8,7 @@ use image::{DynamicImage, GenericImageView, ImageFormat, Rgb, RgbImage, Rgba, Rg
 use serde_json::Value;
 
 use crate::decode::DecodeLimits;
-use crate::engine::{Engines, Wish};
+use crate::engine::{EngineChoice, Engines};
 use crate::{Recognizer, Scratch};
 
 fn project() -> PathBuf {
@@ -35,7 +35,7 @@ fn model(setting: &str, test: &str) -> Option<Recognizer> {
     let manifest = std::fs::read_to_string(folder.join("model.toml")).unwrap();
     let manifest = manifest.replace("setting = \"thorough\"", &format!("setting = \"{setting}\""));
     std::fs::write(target.join("model.toml"), manifest).unwrap();
-    let engines = Engines::find(Wish::Auto, &[project().join("onnxruntime")]);
+    let engines = Engines::find(EngineChoice::Auto, &[project().join("onnxruntime")]);
     let model = Recognizer::open(&target, Arc::new(engines)).unwrap();
     model.load().unwrap();
     std::fs::remove_dir_all(&target).unwrap();

@@ -1,7 +1,8 @@
 //! Cutting a line out of the photo, straight and upright, and a long one into pieces.
 
 use super::region::Region;
-use super::{Source, dot, down_of};
+use super::source::Source;
+use super::vectors::{dot, down_of};
 use crate::decode::Photo;
 use crate::geometry::{Outside, Point, sample_at_pixels};
 

@@ -2,7 +2,8 @@
 
 use super::cut::{columns, cut};
 use super::region::Region;
-use super::{Source, down_of, opposite};
+use super::source::Source;
+use super::vectors::{down_of, opposite};
 use crate::decode::Photo;
 use crate::error::RecognitionError;
 use crate::geometry::Point;

@@ -3,8 +3,8 @@
 
 use std::f64::consts::{FRAC_PI_2, PI};
 
-use super::Source;
 use super::region::Region;
+use super::source::Source;
 use super::view::{View, bounded};
 use crate::error::RecognitionError;
 use crate::prepare::Scratch;

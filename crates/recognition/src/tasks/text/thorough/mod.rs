@@ -8,27 +8,23 @@ mod looks;
 mod order;
 mod reading;
 mod region;
+mod source;
+mod vectors;
 mod view;
 
-use super::{Line, Networks, OutputRules, clipped};
+use super::line::{Line, clipped};
+use super::networks::Networks;
+use super::rules::OutputRules;
 use crate::decode::Photo;
 use crate::error::RecognitionError;
-use crate::geometry::{Point, clockwise};
+use crate::geometry::clockwise;
 use crate::prepare::Scratch;
 use order::{Found, in_order};
 use reading::{Reader, Widths};
+use source::Source;
 
 /// Pixels: pictures with a shorter side hold no text.
 const SHORTEST: u32 = 8;
-
-/// What is looked at, and with what.
-struct Source<'a> {
-    photo: &'a Photo,
-    /// The colour of what is outside the photo: red, green, blue.
-    border: [u8; 3],
-    networks: &'a Networks,
-    rules: &'a OutputRules,
-}
 
 pub fn lines(
     photo: &Photo,
@@ -82,17 +78,4 @@ fn border_colour(photo: &Photo) -> [u8; 3] {
         let (low, high) = (samples[(samples.len() - 1) / 2], samples[samples.len() / 2]);
         ((f64::from(low) + f64::from(high)) / 2.0).round_ties_even() as u8
     })
-}
-
-/// A quarter turn, clockwise as one looks at the picture: what is right becomes down.
-fn down_of(right: Point) -> Point {
-    Point { x: -right.y, y: right.x }
-}
-
-fn opposite(direction: Point) -> Point {
-    Point { x: -direction.x, y: -direction.y }
-}
-
-fn dot(a: Point, b: Point) -> f64 {
-    a.x * b.x + a.y * b.y
 }

@@ -1,8 +1,8 @@
 //! Reading order: rows from top to bottom, and columns of running text one after the other.
 
-use super::{dot, down_of};
+use super::vectors::{dot, down_of};
 use crate::geometry::{Point, TurnedRect};
-use crate::tasks::text::Line;
+use crate::tasks::text::line::Line;
 use crate::tasks::text::rows::rows;
 
 /// Long lines tell the direction of the page: so many times as long as high, and if their sum is this

@@ -3,7 +3,8 @@
 use super::cut::{cut, pieces};
 use super::direction::is_level;
 use super::region::Region;
-use super::{Source, down_of, opposite};
+use super::source::Source;
+use super::vectors::{down_of, opposite};
 use crate::decode::Photo;
 use crate::error::RecognitionError;
 use crate::geometry::Point;

@@ -1,9 +1,9 @@
 //! A place where a line is.
 
+use super::vectors::{dot, down_of};
 use super::view::View;
-use super::{dot, down_of};
 use crate::geometry::{Map, Point, TurnedRect};
-use crate::tasks::text::OutputRules;
+use crate::tasks::text::rules::OutputRules;
 
 /// Pixels of the map: regions thinner than this are dirt.
 const THINNEST: f64 = 3.0;

@@ -1,6 +1,6 @@
 //! The photo as one look sees it: scaled, maybe turned, and given to the detector in tiles.
 
-use super::Source;
+use super::source::Source;
 use crate::decode::Photo;
 use crate::error::RecognitionError;
 use crate::geometry::{Map, Outside, Point, TurnedRect, sample_at_pixels};

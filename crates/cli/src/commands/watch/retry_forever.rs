@@ -3,9 +3,9 @@
 use crate::connect::{Connection, is_temporary};
 use crate::error::Error;
 use crate::gallery::{self, Gallery};
-use crate::output::tell;
 use crate::recognizer::{Recognized, Recognizer};
 use crate::stop::Stop;
+use crate::terminal::tell;
 use serde_json::Value as Json;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// An outage is told once in a while, not with every try.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
-pub struct Patient {
+pub struct RetryForever {
     recognizer: Recognizer,
     stop: Stop,
     warned: Mutex<Option<Instant>>,
@@ -22,14 +22,14 @@ pub struct Patient {
 
 /// A key or model that the frame itself names; what is wrong with it is the frame's own fault.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct FrameFields {
     pub key: Option<Vec<u8>>,
     pub model: Option<String>,
 }
 
-impl Patient {
-    pub fn new(recognizer: Recognizer, stop: Stop) -> Patient {
-        Patient { recognizer, stop, warned: Mutex::default() }
+impl RetryForever {
+    pub fn new(recognizer: Recognizer, stop: Stop) -> RetryForever {
+        RetryForever { recognizer, stop, warned: Mutex::default() }
     }
 
     pub fn connection(&self) -> &Connection {
@@ -45,7 +45,7 @@ impl Patient {
     pub async fn recognize(
         &self,
         payload: &[u8],
-        wishes: &Wishes,
+        wishes: &FrameFields,
     ) -> Result<Recognized, Unanswered> {
         loop {
             let (key, model) = (wishes.key.as_deref(), wishes.model.as_deref());
@@ -67,7 +67,7 @@ impl Patient {
                 Ok(people) => return Ok(people),
                 // A gallery that is not there, or not yet, is no fault of the picture.
                 Err(error)
-                    if is_passing(&error, &Wishes::default())
+                    if is_passing(&error, &FrameFields::default())
                         || ["NOGALLERY", "STALE", "WRONGTYPE"].contains(&error.word()) =>
                 {
                     self.pause(&error).await.map_err(|_| Unanswered::Stopped)?;
@@ -107,7 +107,7 @@ pub enum Unanswered {
 }
 
 /// Is it a matter of the nodes, which somebody will put right?
-fn is_passing(error: &Error, wishes: &Wishes) -> bool {
+fn is_passing(error: &Error, wishes: &FrameFields) -> bool {
     match error.word() {
         "NOMODEL" => wishes.model.is_none(),
         "NOPERM" => wishes.key.is_none(),

@@ -10,10 +10,13 @@ use std::fmt;
 use crc32fast::Hasher;
 use zeroize::Zeroizing;
 
+use super::allocation::Memory;
+use super::binding::{Binding, Space};
+use super::ids::{SampleId, SubjectId};
+use super::limits::{MAX_DIMENSIONS, MAX_SUBJECT_NAME};
+use super::store::Gallery;
 use super::subjects::Subjects;
 use super::vector::is_unit_vector;
-use super::{Binding, Gallery, Memory, SampleId, Space, SubjectId};
-use super::{MAX_DIMENSIONS, MAX_SUBJECT_NAME};
 
 /// Raised whenever the form changes. It is the data type's encoding version in an RDB.
 pub const FORMAT: u64 = 1;

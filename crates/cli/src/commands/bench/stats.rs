@@ -19,12 +19,12 @@ struct Cell {
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
+pub struct Stats {
     cells: BTreeMap<(String, Kind), Cell>,
     pub sent_bytes: u64,
 }
 
-impl Tally {
+impl Stats {
     pub fn answered(&mut self, node: &str, kind: Kind, time: Duration, source: String) {
         let cell = self.cell(node, kind);
         cell.microseconds.push(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
@@ -39,7 +39,7 @@ impl Tally {
         self.cells.entry((node.to_owned(), kind)).or_default()
     }
 
-    pub fn add(&mut self, other: Tally) {
+    pub fn add(&mut self, other: Stats) {
         self.sent_bytes += other.sent_bytes;
         for (key, cell) in other.cells {
             self.cells.entry(key).or_default().add(&cell);
@@ -212,21 +212,21 @@ mod tests {
 
     #[test]
     fn figures_are_those_of_all_nodes_and_of_each() {
-        let mut tally = Tally::default();
+        let mut stats = Stats::default();
         for milliseconds in 1..=100 {
             let node = if milliseconds <= 50 { "a:1" } else { "b:1" };
-            tally.answered(
+            stats.answered(
                 node,
                 Kind::Hits,
                 Duration::from_millis(milliseconds),
                 "stored".to_owned(),
             );
         }
-        let mut other = Tally::default();
+        let mut other = Stats::default();
         other.failed("b:1", Kind::Misses, "QUEUEFULL");
-        tally.add(other);
+        stats.add(other);
 
-        let report = tally.report(2.0);
+        let report = stats.report(2.0);
         assert_eq!((report.figures.requests, report.figures.per_second), (101, 50.0));
         assert_eq!(report.figures.errors["QUEUEFULL"], 1);
         let hits = &report.figures.kinds[0];
@@ -241,6 +241,6 @@ mod tests {
     #[test]
     fn no_request_is_no_figure() {
         assert_eq!(quantiles(&mut []).max, 0.0);
-        assert_eq!(Tally::default().report(0.0).figures.per_second, 0.0);
+        assert_eq!(Stats::default().report(0.0).figures.per_second, 0.0);
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// So long after a folder came it is certainly watched.
 const WATCH_BEGINS: Duration = Duration::from_secs(1);
 
-pub struct Arrivals {
+pub struct SettledFiles {
     folder: PathBuf,
     /// So long a file of which nothing is told must stay as it is.
     settle: Duration,
@@ -31,9 +31,9 @@ struct Sighting {
     since: Instant,
 }
 
-impl Arrivals {
-    pub fn new(folder: PathBuf, settle: Duration) -> Arrivals {
-        Arrivals {
+impl SettledFiles {
+    pub fn new(folder: PathBuf, settle: Duration) -> SettledFiles {
+        SettledFiles {
             folder,
             settle,
             settling: HashMap::new(),
@@ -192,16 +192,17 @@ mod tests {
     fn a_closed_file_is_complete_once_per_content() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jpg");
-        let mut arrivals = Arrivals::new(folder.path().to_owned(), Duration::from_secs(3600));
+        let mut settled_files =
+            SettledFiles::new(folder.path().to_owned(), Duration::from_secs(3600));
         fs::write(&path, b"one").unwrap();
-        assert_eq!(arrivals.on_event(&closed(&path)), std::slice::from_ref(&path));
-        assert!(arrivals.on_event(&closed(&path)).is_empty());
-        assert!(arrivals.scan().is_empty() && !arrivals.is_waiting());
+        assert_eq!(settled_files.on_event(&closed(&path)), std::slice::from_ref(&path));
+        assert!(settled_files.on_event(&closed(&path)).is_empty());
+        assert!(settled_files.scan().is_empty() && !settled_files.is_waiting());
         fs::write(&path, b"another").unwrap();
-        assert_eq!(arrivals.on_event(&closed(&path)), [path]);
+        assert_eq!(settled_files.on_event(&closed(&path)), [path]);
         let notes = folder.path().join("notes.txt");
         fs::write(&notes, b"x").unwrap();
-        assert!(arrivals.on_event(&closed(&notes)).is_empty());
+        assert!(settled_files.on_event(&closed(&notes)).is_empty());
     }
 
     #[test]
@@ -209,15 +210,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jpg");
         fs::write(&path, b"one").unwrap();
-        let mut arrivals = Arrivals::new(folder.path().to_owned(), Duration::from_secs(3600));
-        assert!(arrivals.scan().is_empty() && arrivals.is_waiting());
-        assert!(arrivals.settled().is_empty());
-        arrivals.settle = Duration::ZERO;
-        assert_eq!(arrivals.settled(), std::slice::from_ref(&path));
-        assert!(arrivals.settled().is_empty() && arrivals.scan().is_empty());
+        let mut settled_files =
+            SettledFiles::new(folder.path().to_owned(), Duration::from_secs(3600));
+        assert!(settled_files.scan().is_empty() && settled_files.is_waiting());
+        assert!(settled_files.settled().is_empty());
+        settled_files.settle = Duration::ZERO;
+        assert_eq!(settled_files.settled(), std::slice::from_ref(&path));
+        assert!(settled_files.settled().is_empty() && settled_files.scan().is_empty());
         let linked = folder.path().join("b.jpg");
         fs::hard_link(&path, &linked).unwrap();
         let created = Event::new(EventKind::Create(CreateKind::File)).add_path(linked.clone());
-        assert_eq!(arrivals.on_event(&created), [linked]);
+        assert_eq!(settled_files.on_event(&created), [linked]);
     }
 }

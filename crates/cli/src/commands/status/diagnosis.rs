@@ -2,34 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
+use super::durability;
+use super::findings::Findings;
 use super::node::{Module, Node};
-use super::storage;
 
-#[derive(Debug, Default, Serialize)]
-pub struct Judgement {
-    /// Each of these makes `status` end with 1.
-    pub problems: Vec<String>,
-    pub notes: Vec<String>,
-}
-
-pub fn judge(nodes: &[Node]) -> Judgement {
-    let mut judgement = Judgement::default();
+pub fn diagnose(nodes: &[Node]) -> Findings {
+    let mut findings = Findings::default();
     for node in nodes {
-        judge_node(node, &mut judgement);
+        diagnose_node(node, &mut findings);
     }
     let with_module: Vec<(&str, &Module)> = nodes
         .iter()
         .filter_map(|node| Some((node.address.as_str(), node.module.as_ref()?)))
         .collect();
-    compare(&with_module, &mut judgement);
-    judgement
+    compare(&with_module, &mut findings);
+    findings
 }
 
-fn judge_node(node: &Node, judgement: &mut Judgement) {
+fn diagnose_node(node: &Node, findings: &mut Findings) {
     let address = &node.address;
-    let mut problem = |text: String| judgement.problems.push(format!("{address}: {text}"));
+    let mut problem = |text: String| findings.problems.push(format!("{address}: {text}"));
     if let Some(reason) = &node.unreachable {
         return problem(format!("unreachable: {reason}"));
     }
@@ -58,20 +50,20 @@ fn judge_node(node: &Node, judgement: &mut Judgement) {
         let text = format!("{address}: model {} failed: {error}", model.name);
         // Where the default is not known, any might be it.
         if model.name == *default || default.is_empty() {
-            judgement.problems.push(text);
+            findings.problems.push(text);
         } else {
-            judgement.notes.push(text);
+            findings.notes.push(text);
         }
     }
     for text in &node.not_told {
-        judgement.notes.push(format!("{address}: not told: {text}"));
+        findings.notes.push(format!("{address}: not told: {text}"));
     }
     if module.galleries > 0 {
-        storage::judge(node, module.galleries, judgement);
+        durability::diagnose(node, module.galleries, findings);
     }
 }
 
-fn compare(nodes: &[(&str, &Module)], judgement: &mut Judgement) {
+fn compare(nodes: &[(&str, &Module)], findings: &mut Findings) {
     let names: std::collections::BTreeSet<&str> = nodes
         .iter()
         .flat_map(|(_, module)| module.models.iter().map(|model| model.name.as_str()))
@@ -92,14 +84,14 @@ fn compare(nodes: &[(&str, &Module)], judgement: &mut Judgement) {
             }
         }
         if versions.len() > 1 {
-            judgement.problems.push(format!(
+            findings.problems.push(format!(
                 "model {name} has different versions: {}; none serves another's results: give all nodes the same \
                  folder of models",
                 spread(&versions)
             ));
         }
         if !missing.is_empty() {
-            judgement.problems.push(format!("model {name} is missing on {}", missing.join(", ")));
+            findings.problems.push(format!("model {name} is missing on {}", missing.join(", ")));
         }
     }
     let by = |what: fn(&Module) -> &str| {
@@ -111,13 +103,13 @@ fn compare(nodes: &[(&str, &Module)], judgement: &mut Judgement) {
         (groups.len() > 1).then(|| spread(&groups))
     };
     if let Some(spread) = by(|module| &module.default_model) {
-        judgement.problems.push(format!("the default model (image.model) differs: {spread}"));
+        findings.problems.push(format!("the default model (image.model) differs: {spread}"));
     }
     if let Some(spread) = by(|module| &module.version) {
-        judgement.notes.push(format!("the module's version differs: {spread}"));
+        findings.notes.push(format!("the module's version differs: {spread}"));
     }
     if let Some(spread) = by(|module| &module.engine) {
-        judgement.notes.push(format!("the engine differs: {spread}"));
+        findings.notes.push(format!("the engine differs: {spread}"));
     }
 }
 
@@ -157,15 +149,15 @@ mod tests {
     #[test]
     fn equal_nodes_are_fine() {
         let models = [("tiny", "ready", "aa"), ("other", "waiting", "bb")];
-        let judgement = judge(&[node("a:1", &models), node("b:1", &models)]);
-        assert!(judgement.problems.is_empty() && judgement.notes.is_empty(), "{judgement:?}");
+        let findings = diagnose(&[node("a:1", &models), node("b:1", &models)]);
+        assert!(findings.problems.is_empty() && findings.notes.is_empty(), "{findings:?}");
     }
 
     #[test]
     fn every_difference_of_models_is_a_problem_that_names_the_nodes() {
         let one = node("a:1", &[("tiny", "ready", "aa"), ("other", "ready", "cc")]);
         let two = node("b:1", &[("tiny", "ready", "bb")]);
-        let problems = judge(&[one, two]).problems;
+        let problems = diagnose(&[one, two]).problems;
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].contains("other is missing on b:1"), "{problems:?}");
         assert!(problems[1].contains("aa on a:1; bb on b:1"), "{problems:?}");
@@ -173,9 +165,9 @@ mod tests {
 
     #[test]
     fn a_failed_default_model_is_a_problem_and_another_one_a_note() {
-        let judgement = judge(&[node("a:1", &[("tiny", "failed", "aa"), ("x", "failed", "bb")])]);
-        assert_eq!((judgement.problems.len(), judgement.notes.len()), (1, 1));
-        assert!(judgement.problems[0].contains("tiny failed"));
+        let findings = diagnose(&[node("a:1", &[("tiny", "failed", "aa"), ("x", "failed", "bb")])]);
+        assert_eq!((findings.problems.len(), findings.notes.len()), (1, 1));
+        assert!(findings.problems[0].contains("tiny failed"));
     }
 
     #[test]
@@ -188,7 +180,7 @@ mod tests {
             link: Some("down".to_owned()),
             ..node("c:1", &[("tiny", "ready", "aa")])
         };
-        let problems = judge(&[away, bare, cut]).problems;
+        let problems = diagnose(&[away, bare, cut]).problems;
         for (problem, words) in
             problems.iter().zip(["a:1: unreachable", "b:1: no module", "c:1: replica"])
         {
