@@ -156,7 +156,7 @@ fn a_panic_costs_one_request_and_no_worker() {
 
 #[test]
 fn every_shared_hostile_file_behaves_as_its_manifest_says() {
-    let Some(bad) = Bad::shared() else { return skipped("there is no folder of hostile files") };
+    let bad = Bad::shared();
     let mut server = Server::start();
     let mut client = server.client();
     recognize("k", &photos::red()).text(&mut client);
@@ -174,7 +174,7 @@ fn every_shared_hostile_file_behaves_as_its_manifest_says() {
 
 #[test]
 fn every_shared_hostile_file_behaves_so_under_every_task() {
-    let Some(bad) = Bad::shared() else { return skipped("there is no folder of hostile files") };
+    let bad = Bad::shared();
     let mut server = Server::with().real_models().setting("timeout", 120_000).start();
     let mut client = server.client();
     for model in crate::models::models(&server).keys() {
@@ -190,10 +190,10 @@ struct Bad {
 }
 
 impl Bad {
-    fn shared() -> Option<Bad> {
-        let folder = shared()?.join("reference/bad");
+    fn shared() -> Bad {
+        let folder = needs::shared().join("reference/bad");
         let text = std::fs::read(folder.join("MANIFEST.json")).expect("a manifest");
-        Some(Bad { folder, files: serde_json::from_slice(&text).expect("JSON") })
+        Bad { folder, files: serde_json::from_slice(&text).expect("JSON") }
     }
 
     fn check(&self, client: &mut Connection, model: &str) {

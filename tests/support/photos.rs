@@ -1,8 +1,10 @@
 //! Pictures: made here, or real ones that `make` fetches from packages.
 
+use super::skip;
 use image::{ImageFormat, Rgb, RgbImage};
 use sha2::{Digest, Sha256};
 use std::io::Cursor;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub const RED: [u8; 3] = [255, 0, 0];
@@ -79,14 +81,18 @@ pub fn key_of(payload: &[u8]) -> String {
     format!("image:{}", digest(payload))
 }
 
-/// A real photo from a package: `make photos` puts them into target/photos.
+/// A real photo from a package. Without it the test is skipped.
 pub fn photo(name: &str) -> Vec<u8> {
-    let folder = match std::env::var_os("REDIS_IMAGE_PHOTOS") {
+    let path = folder().join(name);
+    std::fs::read(&path).unwrap_or_else(|error| {
+        skip(format!("{}: {error}: `make photos` fetches it", path.display()))
+    })
+}
+
+/// Where `make photos` puts them.
+pub fn folder() -> PathBuf {
+    match std::env::var_os("REDIS_IMAGE_PHOTOS") {
         Some(folder) => folder.into(),
         None => super::repository().join("target/photos"),
-    };
-    let path = folder.join(name);
-    std::fs::read(&path).unwrap_or_else(|error| {
-        panic!("{}: {error}: `make test` fetches the photos", path.display())
-    })
+    }
 }

@@ -55,7 +55,7 @@ impl Builder {
 
     /// The repository's models, `mobilenetv2` being the default one.
     pub fn real_models(self) -> Builder {
-        self.models(&super::repository().join("models")).setting("model", "mobilenetv2")
+        self.models(&super::needs::models()).setting("model", "mobilenetv2")
     }
 
     pub fn without_module(mut self) -> Builder {
@@ -76,7 +76,7 @@ impl Builder {
         self
     }
 
-    /// Killed for changing a thread's priority or cores, as by Debian's unit of redis-server.
+    /// The process is killed if it changes a thread's priority or cores, as under Debian's unit for redis-server.
     pub fn without_scheduling(mut self) -> Builder {
         self.filtered = true;
         self
@@ -334,7 +334,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        if std::thread::panicking() {
+        if std::thread::panicking() && !super::harness::is_skipping() {
             eprintln!(
                 "--- log of the server on port {} ---\n{}\n---",
                 self.port,
