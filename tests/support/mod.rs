@@ -27,6 +27,7 @@ mod client;
 pub mod cluster;
 pub mod compare;
 pub mod crowd;
+pub mod damaged;
 pub mod follow;
 pub mod galleries;
 pub mod harness;
