@@ -1,4 +1,4 @@
-//! Programs of users: those in `examples/`, one a client library, as they are run there.
+//! The programs in `examples/`, one for each client library, run as a user would run them.
 
 use super::server::free_port;
 use super::{Ask, PATIENCE, Server, photos, repository, skip, wait_for};
@@ -11,12 +11,12 @@ use std::sync::mpsc::{Receiver, channel};
 /// How a program is started. Where its client library is missing, the test is skipped.
 pub type Program = fn() -> Command;
 
-/// In Python, with the libraries of `make clients`.
+/// A Python program, with the libraries from `make clients`.
 pub fn python(name: &str) -> Command {
     python_at(&example(name))
 }
 
-/// The same for a program that only a test needs.
+/// The same for a program that is not in `examples/`.
 pub fn python_at(path: &Path) -> Command {
     let interpreter = fetched("venv/bin/python");
     let mut command = Command::new(interpreter);
@@ -24,12 +24,12 @@ pub fn python_at(path: &Path) -> Command {
     command
 }
 
-/// In JavaScript; `package` stands for the one that the program names.
+/// A JavaScript program. `package` is the library that it imports.
 pub fn node(name: &str, package: &str) -> Command {
     let interpreter = fetched("node");
     let folder = clients();
     fetched(&format!("node_modules/{package}"));
-    // Beside its libraries, where its imports are found.
+    // Next to its libraries, where its imports are found.
     for file in [name, "story.mjs"] {
         let copy = folder.join(format!("{file}.{}", free_port()));
         std::fs::copy(example(file), &copy).expect("the example is copied");
@@ -40,7 +40,7 @@ pub fn node(name: &str, package: &str) -> Command {
     command
 }
 
-/// In a language whose interpreter and library come from the system.
+/// A program whose interpreter and library come from the system.
 pub fn interpreted(interpreter: &str, check: &[&str], name: &str) -> Command {
     let works = Command::new(interpreter)
         .args(check)
@@ -56,7 +56,7 @@ pub fn interpreted(interpreter: &str, check: &[&str], name: &str) -> Command {
     command
 }
 
-/// In Rust, built with the tests.
+/// A Rust program that is built with the tests.
 pub fn built(name: &str) -> Command {
     let test = std::env::current_exe().expect("the test's own path");
     let path = test.ancestors().nth(2).expect("target/debug/deps/").join("examples").join(name);
@@ -64,7 +64,7 @@ pub fn built(name: &str) -> Command {
     Command::new(path)
 }
 
-/// In Rust, built by `make clients`: crates that the tests shall not wait for.
+/// A Rust program that `make clients` builds, so that the tests need not wait for its crates.
 pub fn built_apart(name: &str) -> Command {
     Command::new(fetched(&format!("rust/debug/{name}")))
 }
@@ -85,14 +85,14 @@ fn fetched(name: &str) -> PathBuf {
     path
 }
 
-/// A running program: names of photos go in, lines of what was found come out.
+/// A running program. It reads paths of photos and prints a line for each result.
 pub struct Running {
     process: Child,
     lines: Receiver<String>,
 }
 
 impl Running {
-    /// Starts it against a server, with the photos of its batch.
+    /// Starts the program. `batch` has the photos that it recognises first, in one go.
     pub fn start(mut program: Command, server: &Server, batch: &[PathBuf]) -> Running {
         let mut process = program
             .arg(format!("127.0.0.1:{}", server.port))
@@ -111,14 +111,14 @@ impl Running {
         Running { process, lines }
     }
 
-    /// The parts of the next line.
+    /// The fields of the next line.
     #[track_caller]
     pub fn line(&self) -> Vec<String> {
         let line = self.lines.recv_timeout(3 * PATIENCE).expect("a line of the client");
         line.split('\t').map(str::to_owned).collect()
     }
 
-    /// The next line tells that a file is no picture.
+    /// The next line must say that `bad.jpg` is not a picture.
     #[track_caller]
     pub fn expect_bad(&self, step: &str) {
         let line = self.line();
@@ -126,7 +126,7 @@ impl Running {
         assert!(line[2].starts_with("BADIMAGE "), "{line:?}");
     }
 
-    /// Has it recognise one photo more.
+    /// Makes the program recognise one more photo.
     pub fn send(&mut self, path: &Path) {
         let input = self.process.stdin.as_mut().expect("piped");
         writeln!(input, "{}", path.display()).expect("the client reads");
@@ -149,7 +149,7 @@ impl Drop for Running {
     }
 }
 
-/// Files of photos.
+/// A temporary folder for photos.
 pub struct Folder(tempfile::TempDir);
 
 impl Folder {
