@@ -106,29 +106,10 @@ fn certificates(folder: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-/// Whether the server was built with TLS; where not, says that the test is skipped.
-fn has_tls(folder: &Path) -> bool {
-    // It ends at once, as it has no certificate; what it says before tells.
-    let tried = Command::new(server::program())
-        .args(["--port", "0", "--save", "", "--tls-port", &server::free_port().to_string()])
-        .current_dir(folder)
-        .output()
-        .expect("redis-server is installed");
-    let said = [tried.stdout, tried.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    let lacks = said.contains("Failed finding TLS support") || said.contains("Bad directive");
-    if lacks {
-        skipped("this server was built without TLS");
-    }
-    !lacks
-}
-
 #[test]
 fn tls_is_spoken_and_certificates_are_verified() {
+    needs::tls();
     let folder = tempfile::tempdir().expect("a folder");
-    if !has_tls(folder.path()) {
-        return;
-    }
     certificates(folder.path());
     let file = |name: &str| folder.path().join(name).display().to_string();
     let port = server::free_port();

@@ -112,6 +112,8 @@ fn manifest_alone(name: &str) -> tempfile::TempDir {
 
 #[test]
 fn weights_come_out_of_their_package() {
+    let original = needs::model("objects");
+    needs::package_index();
     let folder = manifest_alone("objects");
     assert_eq!(models("verify", folder.path(), &[]).status, 1);
     // The pip of `make test`.
@@ -127,7 +129,7 @@ fn weights_come_out_of_their_package() {
     assert_eq!(fetched.status, 0, "{fetched:?}");
     assert!(fetched.out.contains("fetching openvi=="), "{fetched:?}");
     assert_eq!(models("verify", folder.path(), &[]).status, 0);
-    let original = fs::read(repository().join("models/objects/yolox-nano.onnx")).expect("there");
+    let original = fs::read(original.join("yolox-nano.onnx")).expect("there");
     assert_eq!(fs::read(folder.path().join("objects/yolox-nano.onnx")).expect("there"), original);
     let files = fs::read_dir(folder.path().join("objects")).expect("there").count();
     assert_eq!(files, 3, "nothing half-written is left");
@@ -164,6 +166,7 @@ fn script_and_program_fetch_the_same_engine() {
     let file = format!("onnxruntime/libonnxruntime.so.{}", version.trim_matches('"'));
     assert!(verified.err.contains(&format!("{file} is missing")), "{verified:?}");
     // What `make onnxruntime` has fetched is what the program would.
+    needs::onnxruntime();
     let fetched = models("verify", &repository().join("models"), &["onnxruntime"]);
     assert_eq!(fetched.status, 0, "{fetched:?}");
 }

@@ -27,55 +27,55 @@ const BOTH: Quirks = Quirks { asks_anybody: true, lost_by_ask: true };
 mod all {
     use super::*;
 
-    pub fn redis_py() -> Option<Command> {
+    pub fn redis_py() -> Command {
         python("redis_py.py")
     }
-    pub fn redis_py_asyncio() -> Option<Command> {
+    pub fn redis_py_asyncio() -> Command {
         python("redis_py_asyncio.py")
     }
-    pub fn valkey_py() -> Option<Command> {
+    pub fn valkey_py() -> Command {
         python("valkey_py.py")
     }
-    pub fn valkey_glide() -> Option<Command> {
+    pub fn valkey_glide() -> Command {
         python("valkey_glide.py")
     }
-    pub fn coredis() -> Option<Command> {
+    pub fn coredis() -> Command {
         python("coredis_client.py")
     }
-    pub fn node_redis() -> Option<Command> {
+    pub fn node_redis() -> Command {
         node("node_redis.mjs", "redis")
     }
-    pub fn node_redis_5() -> Option<Command> {
+    pub fn node_redis_5() -> Command {
         node("node_redis.mjs", "redis5")
     }
-    pub fn ioredis() -> Option<Command> {
+    pub fn ioredis() -> Command {
         node("ioredis.mjs", "ioredis")
     }
-    pub fn iovalkey() -> Option<Command> {
+    pub fn iovalkey() -> Command {
         node("ioredis.mjs", "iovalkey")
     }
-    pub fn redis_rs() -> Option<Command> {
+    pub fn redis_rs() -> Command {
         built("redis_rs")
     }
-    pub fn redis_rs_async() -> Option<Command> {
+    pub fn redis_rs_async() -> Command {
         built("redis_rs_async")
     }
-    pub fn fred() -> Option<Command> {
+    pub fn fred() -> Command {
         built_apart("fred")
     }
-    pub fn rustis() -> Option<Command> {
+    pub fn rustis() -> Command {
         built_apart("rustis")
     }
-    pub fn phpredis() -> Option<Command> {
+    pub fn phpredis() -> Command {
         interpreted("php", &["-r", "exit(class_exists('RedisCluster') ? 0 : 1);"], "phpredis.php")
     }
-    pub fn redis_rb() -> Option<Command> {
+    pub fn redis_rb() -> Command {
         interpreted("ruby", &["-e", "require 'redis'"], "redis_rb.rb")
     }
-    pub fn redis_cli() -> Option<Command> {
+    pub fn redis_cli() -> Command {
         let mut program = Command::new("bash");
         program.arg(example("redis_cli.sh"));
-        Some(program)
+        program
     }
 }
 
@@ -128,7 +128,7 @@ fn tell_basics(client: &Running, names: &[String], first_digest: &str) {
 }
 
 fn on_one_server(program: Program, _: Quirks) {
-    let Some(program) = program() else { return };
+    let program = program();
     let server = Server::start();
     let folder = Folder::new();
     let payloads: Vec<Vec<u8>> = (0..8).map(|_| photos::unique(&photos::red())).collect();
@@ -150,7 +150,7 @@ fn on_one_server(program: Program, _: Quirks) {
 }
 
 fn while_slots_move(program: Program, quirks: Quirks) {
-    let Some(program) = program() else { return };
+    let program = program();
     let cluster = Cluster::start(3, Server::with);
     let [first, second, third] = &cluster.nodes[..] else { panic!("three nodes") };
     let pictures = Pictures::on(&cluster);
@@ -194,7 +194,7 @@ fn while_slots_move(program: Program, quirks: Quirks) {
 
 /// The node that the client was told dies amid 300 photos; its replica takes over.
 fn while_its_node_dies(program: Program, _: Quirks) {
-    let Some(program) = program() else { return };
+    let program = program();
     const BEFORE: usize = 100;
     const PHOTOS: usize = 300;
     let mut cluster = Cluster::start(3, Server::with);

@@ -75,7 +75,7 @@ fn commands_are_in_the_categories_that_rules_name() {
     let mut client = server.client();
     let Some(line) = info(&mut client, "image.recognize") else { panic!("no image.recognize") };
     if words(&line[6]).is_empty() {
-        return skipped("this server knows no categories for a module's commands");
+        skip("this server knows no categories for a module's commands");
     }
     for (name, category) in [
         ("image.recognize", "@write"),

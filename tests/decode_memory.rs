@@ -3,6 +3,11 @@
 //! test only: the counters belong to the whole process, as one of the decoders works in threads of
 //! its own.
 
+// What each file must come to is another test's concern.
+#[allow(dead_code)]
+#[path = "support/damaged.rs"]
+mod damaged;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -64,8 +69,8 @@ fn measure(payload: &[u8], limits: &DecodeLimits, detail: Detail) -> (bool, u64,
     (decodes, (PEAK.load(Relaxed) - before) as u64, time)
 }
 
-/// A large picture in every format, and the shared hostile files where they are.
-fn files() -> Vec<(String, Vec<u8>)> {
+/// A large picture in every format, and small ones of every kind, good and damaged.
+fn made_files() -> Vec<(String, Vec<u8>)> {
     let picture = image::RgbImage::from_fn(3000, 2000, |x, y| {
         image::Rgb([(x % 251) as u8, (y % 241) as u8, ((x * y) % 239) as u8])
     });
@@ -86,17 +91,23 @@ fn files() -> Vec<(String, Vec<u8>)> {
     let (width, height) = (picture.width() as u16, picture.height() as u16);
     encoder.encode(&picture, width, height, jpeg_encoder::ColorType::Rgb).expect("encoded");
     files.push(("generated.progressive.jpg".to_owned(), progressive));
+    let small = damaged::good().into_iter().chain(damaged::damaged());
+    files.extend(small.map(|file| (file.name, file.bytes)));
+    files
+}
+
+/// The hostile files of the shared folder. None where there is no such folder.
+fn shared_files() -> Option<Vec<(String, Vec<u8>)>> {
     let shared = match std::env::var_os("REDIS_IMAGE_SHARED") {
         Some(path) => PathBuf::from(path),
         None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
     };
-    let Ok(entries) = std::fs::read_dir(shared.join("reference/bad")) else { return files };
+    let entries = std::fs::read_dir(shared.join("reference/bad")).ok()?;
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
     paths.sort();
-    for path in paths {
-        files.push((path.display().to_string(), std::fs::read(&path).expect("readable")));
-    }
-    files
+    let read =
+        |path: PathBuf| (path.display().to_string(), std::fs::read(&path).expect("readable"));
+    Some(paths.into_iter().map(read).collect())
 }
 
 fn main() {
@@ -107,7 +118,14 @@ fn main() {
     // Sides that make a JPEG of 3000x2000 come at 1/2, 1/4 and 1/8.
     let details =
         [Detail::Full, Detail::ShortSide(1000), Detail::LongSide(750), Detail::ShortSide(1)];
-    let files = files();
+    let (mut files, shared) = (made_files(), shared_files());
+    let told = match &shared {
+        Some(shared) => format!("{} shared files were added", shared.len()),
+        None => {
+            "no shared files were added: there is no such folder (REDIS_IMAGE_SHARED)".to_owned()
+        }
+    };
+    files.extend(shared.unwrap_or_default());
     let cases = files.iter().flat_map(|file| details.map(|detail| (file, detail)));
     for ((name, payload), detail) in cases {
         let name = format!("{name} {detail:?}");
@@ -118,7 +136,7 @@ fn main() {
             wrong.push(format!("{name}: peak {peak}, over the limit"));
         }
         // With a byte less than it took, the estimate must refuse it, or find a way that takes less.
-        let a_byte_less = DecodeLimits { memory: peak - 1, ..limits };
+        let a_byte_less = DecodeLimits { memory: peak.saturating_sub(1), ..limits };
         let (decodes_again, peak_again, _) = measure(payload, &a_byte_less, detail);
         if decodes && decodes_again && peak_again >= peak {
             wrong.push(format!("{name}: estimated less than its peak {peak}"));
@@ -126,4 +144,5 @@ fn main() {
     }
     println!("largest peak {largest:?}; slowest {slowest:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    println!("{told}");
 }

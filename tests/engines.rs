@@ -12,20 +12,14 @@ use crate::support::compare::{as_the_other_engine, compare};
 use crate::support::*;
 
 /// Photos of the packages with letters.
-const LETTERED: [&str; 3] = ["photos/page.png", "photos/text.png", "photos/plate.png"];
-
-/// The library that `make onnxruntime` fetches.
-fn library() -> PathBuf {
-    let folder = repository().join("onnxruntime");
-    let entries = std::fs::read_dir(&folder).expect("`make onnxruntime` fetches the library");
-    let file = entries.map(|entry| entry.expect("readable").path()).max();
-    file.expect("`make onnxruntime` fetches the library")
-}
+const LETTERED: [&str; 3] = ["page.png", "text.png", "plate.png"];
 
 fn photos_to_compare() -> Vec<(String, Vec<u8>)> {
     let mut names: Vec<PathBuf> = Vec::new();
-    let packaged = repository().join("target/photos");
-    names.extend(std::fs::read_dir(packaged).expect("photos").map(|entry| entry.unwrap().path()));
+    // Without photos this skips the test.
+    photos::photo("page.png");
+    let packaged = std::fs::read_dir(photos::folder()).expect("photos");
+    names.extend(packaged.map(|entry| entry.expect("readable").path()));
     if let Some(shared) = shared() {
         let text = std::fs::read_to_string(shared.join("reference/expected.json")).expect("text");
         let expected: Json = serde_json::from_str(&text).expect("JSON");
@@ -44,7 +38,7 @@ fn both_engines_give_the_same_results_under_the_same_version() {
         Server::with()
             .real_models()
             .setting("engine", engine)
-            .setting("onnxruntime-path", library().display())
+            .setting("onnxruntime-path", needs::onnxruntime().display())
             .setting("timeout", 120_000)
             .start()
     });
@@ -54,7 +48,8 @@ fn both_engines_give_the_same_results_under_the_same_version() {
         for (model, _, threshold) in MODELS {
             // These take seconds with tract, which compiles every size: on the photos they are for.
             let takes_long = ["text", "plates"].contains(&model);
-            if takes_long && !LETTERED.iter().any(|photo| name.ends_with(photo)) {
+            let lettered = LETTERED.map(|photo| photos::folder().join(photo));
+            if takes_long && !lettered.iter().any(|photo| photo == Path::new(&name)) {
                 continue;
             }
             let command = || recognize("k", &payload).arg(&["MODEL", model]).take();
@@ -77,7 +72,7 @@ fn both_engines_give_the_same_results_under_the_same_version() {
 
 #[test]
 fn auto_takes_onnxruntime_where_its_library_is_found() {
-    let path = library();
+    let path = needs::onnxruntime();
     for place in [path.as_path(), path.parent().expect("a folder")] {
         let server = Server::with().setting("onnxruntime-path", place.display()).start();
         assert_eq!(text(&models(&server)["tiny"], "engine"), "onnxruntime");
@@ -108,7 +103,7 @@ impl Bad {
     fn write(self, target: &Path) {
         match self {
             Bad::Truncated => {
-                let whole = std::fs::read(library()).expect("the library");
+                let whole = std::fs::read(needs::onnxruntime()).expect("the library");
                 std::fs::write(target, &whole[..whole.len() / 2]).expect("written");
             }
             Bad::Text => std::fs::write(target, "not a library").expect("written"),
@@ -151,8 +146,8 @@ fn a_library_that_cannot_be_used_leaves_tract() {
 fn a_folder_with_a_space_and_a_colon_in_its_name_is_as_good_as_any() {
     let folder = tempfile::Builder::new().prefix("a b:c").tempdir().expect("a folder");
     // No link, which would be followed out of the folder.
-    let copy = folder.path().join(library().file_name().expect("a name"));
-    std::fs::copy(library(), copy).expect("copied");
+    let copy = folder.path().join(needs::onnxruntime().file_name().expect("a name"));
+    std::fs::copy(needs::onnxruntime(), copy).expect("copied");
     let server = Server::with().setting("onnxruntime-path", folder.path().display()).start();
     assert_eq!(server.info()["engine"], "onnxruntime", "{}", server.info()["engine_reason"]);
 }
@@ -161,7 +156,7 @@ fn a_folder_with_a_space_and_a_colon_in_its_name_is_as_good_as_any() {
 fn of_a_folders_libraries_the_highest_version_that_can_be_used_is_taken() {
     let folder = tempfile::tempdir().expect("a folder");
     let named = |version: &str| folder.path().join(format!("libonnxruntime.so{version}"));
-    let good = library();
+    let good = needs::onnxruntime();
     std::os::unix::fs::symlink(&good, named("")).expect("a link");
     let mut higher = Vec::new();
     for (number, (bad, reason)) in BAD.into_iter().enumerate() {
@@ -192,7 +187,7 @@ fn fewer_threads_keep_fewer_sessions() {
     let server = Server::with()
         .real_models()
         .setting("engine", "onnxruntime")
-        .setting("onnxruntime-path", library().display())
+        .setting("onnxruntime-path", needs::onnxruntime().display())
         .setting("threads", 4)
         .start();
     let sessions = || server.count("onnxruntime_sessions");

@@ -6,13 +6,11 @@ use crate::support::*;
 use redis::{Connection, cmd};
 
 /// A server that keeps what has expired until it is looked at, as a busy one does.
-fn server() -> Option<Server> {
+fn server() -> Server {
     let server = Server::start();
-    if !has_command(&server, "HPEXPIRE") {
-        return None;
-    }
+    needs::command(&server, "HPEXPIRE");
     cmd("DEBUG").arg(&["SET-ACTIVE-EXPIRE", "0"]).text(&mut server.client());
-    Some(server)
+    server
 }
 
 fn expire_fields(client: &mut Connection, key: &str, fields: &[&str]) {
@@ -35,7 +33,7 @@ fn expired(client: &mut Connection, key: &str) {
 
 #[test]
 fn a_hash_whose_fields_have_all_expired_is_no_key() {
-    let Some(server) = server() else { return };
+    let server = server();
     let mut client = server.client();
     for key in ["get", "get wait", "ro", "same", "other", "large"] {
         expired(&mut client, key);
@@ -64,7 +62,7 @@ fn a_hash_whose_fields_have_all_expired_is_no_key() {
 
 #[test]
 fn a_hash_with_a_living_field_is_what_it_was() {
-    let Some(server) = server() else { return };
+    let server = server();
     let mut client = server.client();
     // A result that has expired beside a digest that has not: computed anew.
     recognize("ours", &photos::red()).text(&mut client);
@@ -95,7 +93,7 @@ fn a_hash_with_a_living_field_is_what_it_was() {
 
 #[test]
 fn a_replica_and_a_pause_make_no_difference() {
-    let Some(master) = server() else { return };
+    let master = server();
     let replica = Server::with().replica_of(&master).start();
     replica.wait_for_sync(&master);
     let mut client = master.client();

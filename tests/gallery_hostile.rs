@@ -76,21 +76,15 @@ fn every_flipped_byte_is_refused_or_harmless() {
     let mut server = server();
     let good = small_gallery(&server);
     let mut client = server.client();
-    let mut accepted = 0;
     assert!(probe(&mut client, &good, "as it is"));
     for position in 0..good.len() - 10 {
         for flip in [0x01, 0x80, 0xff] {
             let mut bad = good.clone();
             bad[position] ^= flip;
-            accepted += usize::from(probe(
-                &mut client,
-                &signed(bad),
-                &format!("byte {position} ^ {flip:#x}"),
-            ));
+            probe(&mut client, &signed(bad), &format!("byte {position} ^ {flip:#x}"));
         }
     }
     assert!(server.is_alive());
-    println!("{accepted} of {} were accepted", 3 * (good.len() - 10));
     assert_eq!(total(&server, "g", "samples"), 3, "what was there is still there");
 }
 

@@ -12,9 +12,9 @@ fn folder(changes: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let own = folder.path().join("faces");
     fs::create_dir(&own).expect("a folder");
+    let original = needs::model("faces");
     for weights in ["yunet.onnx", "sface.onnx"] {
-        let original = repository().join("models/faces").join(weights);
-        std::os::unix::fs::symlink(original, own.join(weights)).expect("a link");
+        std::os::unix::fs::symlink(original.join(weights), own.join(weights)).expect("a link");
     }
     rewrite(folder.path(), changes);
     folder

@@ -1,12 +1,13 @@
 //! Files that are no pictures, or bad ones, or meant to do harm: a sentence for each, and the server lives.
 
 use crate::commands::RED_RESULT;
+use crate::support::damaged::Outcome;
 use crate::support::*;
 use image::{ImageFormat, RgbImage, RgbaImage};
 use redis::{Connection, cmd};
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use std::io::Cursor;
-use std::path::PathBuf;
 
 const FORMATS: [ImageFormat; 5] =
     [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp];
@@ -149,21 +150,84 @@ fn a_panic_costs_one_request_and_no_worker() {
         assert!(recognize("k", &photos::panicking()).error(&mut client).starts_with("FAILED "));
     }
     assert_eq!(recognize("k", &photos::red()).text(&mut client), RED_RESULT);
+    assert_eq!(panics(&server).len(), 3);
     wait_until("nothing is left", || {
         server.count("workers_busy") + server.count("queue_bytes") == 0
     });
 }
 
-#[test]
-fn every_shared_hostile_file_behaves_as_its_manifest_says() {
-    let Some(bad) = Bad::shared() else { return skipped("there is no folder of hostile files") };
-    let mut server = Server::start();
+/// A file, and what a request with it may get.
+struct Case {
+    name: String,
+    payload: Vec<u8>,
+    may_be_read: bool,
+    may_be_refused: bool,
+    /// Where it is read and its size is known.
+    width: Option<u64>,
+    height: Option<u64>,
+    why: String,
+}
+
+impl From<damaged::File> for Case {
+    fn from(file: damaged::File) -> Case {
+        let size = match file.outcome {
+            Outcome::Read(width, height) => Some((width.into(), height.into())),
+            Outcome::Refused | Outcome::Either => None,
+        };
+        Case {
+            name: file.name,
+            payload: file.bytes,
+            may_be_read: !matches!(file.outcome, Outcome::Refused),
+            may_be_refused: !matches!(file.outcome, Outcome::Read(..)),
+            width: size.map(|(width, _)| width),
+            height: size.map(|(_, height)| height),
+            why: "made by the tests".to_owned(),
+        }
+    }
+}
+
+impl Case {
+    /// What the reply was; `Err` where it may not be so.
+    fn ask(&self, client: &mut Connection, model: &str) -> Result<(), String> {
+        let mut command = recognize("hostile", &self.payload);
+        match command.arg(&["REFRESH", "MODEL", model]).reply(client) {
+            Reply::Error(error) if error.starts_with("BADIMAGE ") && error.len() > 20 => {
+                if self.may_be_refused { Ok(()) } else { Err(error) }
+            }
+            Reply::Value(result) => {
+                let result: String = redis::from_redis_value(result).expect("JSON");
+                let (width, height) = size_of(&result);
+                let fits = self.width.is_none_or(|wanted| wanted == width)
+                    && self.height.is_none_or(|wanted| wanted == height)
+                    && width * height > 0;
+                if self.may_be_read && fits { Ok(()) } else { Err(format!("{width}x{height}")) }
+            }
+            other => Err(format!("{other:?}")),
+        }
+    }
+}
+
+#[track_caller]
+fn assert_as_expected(cases: &[Case], client: &mut Connection, model: &str) {
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter_map(|case| {
+            let reply = case.ask(client, model).err()?;
+            Some(format!("{model}: {}: {reply} ({})", case.name, case.why))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "of {} files: {wrong:#?}", cases.len());
+}
+
+/// Twice, and the second time costs no more memory.
+#[track_caller]
+fn assert_harmless(cases: &[Case], server: &mut Server) {
     let mut client = server.client();
     recognize("k", &photos::red()).text(&mut client);
-    let at_rest = resident(&server);
+    let at_rest = resident(server);
     let memory = [0, 1].map(|_round| {
-        bad.check(&mut client, "tiny");
-        resident(&server)
+        assert_as_expected(cases, &mut client, "tiny");
+        resident(server)
     });
     assert!(server.is_alive());
     assert!(
@@ -172,63 +236,72 @@ fn every_shared_hostile_file_behaves_as_its_manifest_says() {
     );
 }
 
-#[test]
-fn every_shared_hostile_file_behaves_so_under_every_task() {
-    let Some(bad) = Bad::shared() else { return skipped("there is no folder of hostile files") };
+#[track_caller]
+fn assert_harmless_under_every_task(cases: &[Case]) -> Server {
     let mut server = Server::with().real_models().setting("timeout", 120_000).start();
     let mut client = server.client();
     for model in crate::models::models(&server).keys() {
-        bad.check(&mut client, model);
+        assert_as_expected(cases, &mut client, model);
     }
     assert!(server.is_alive());
+    server
 }
 
-/// The shared hostile files and what each must get.
-struct Bad {
-    folder: PathBuf,
-    files: Json,
+/// The panics that the server's log tells of, including those that were caught.
+fn panics(server: &Server) -> Vec<String> {
+    let log = server.log();
+    log.lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect()
 }
 
-impl Bad {
-    fn shared() -> Option<Bad> {
-        let folder = shared()?.join("reference/bad");
-        let text = std::fs::read(folder.join("MANIFEST.json")).expect("a manifest");
-        Some(Bad { folder, files: serde_json::from_slice(&text).expect("JSON") })
-    }
+fn made(files: Vec<damaged::File>) -> Vec<Case> {
+    files.into_iter().map(Case::from).collect()
+}
 
-    fn check(&self, client: &mut Connection, model: &str) {
-        let files = self.files.as_object().expect("files");
-        let mut wrong = Vec::new();
-        for (name, expected) in files {
-            let payload = std::fs::read(self.folder.join(name)).expect("the file");
-            let command = recognize(name, &payload).arg(&["REFRESH", "MODEL", model]).take();
-            let outcome = match command.reply(client) {
-                Reply::Error(error) if error.starts_with("BADIMAGE ") && error.len() > 20 => {
-                    "error".to_owned()
-                }
-                Reply::Value(result) => {
-                    let result: String = redis::from_redis_value(result).expect("JSON");
-                    let (width, height) = size_of(&result);
-                    let wanted = |side: &str, given: u64| {
-                        expected[side].as_u64().is_none_or(|size| size == given)
-                    };
-                    let fits =
-                        wanted("width", width) && wanted("height", height) && width * height > 0;
-                    if fits { "result".to_owned() } else { format!("{width}x{height}") }
-                }
-                other => format!("{other:?}"),
-            };
-            let allowed = match expected["expect"].as_str().expect("expect") {
-                "either" => outcome == "error" || outcome == "result",
-                one => outcome == one,
-            };
-            if !allowed {
-                let (wanted, why) = (&expected["expect"], &expected["why"]);
-                wrong.push(format!("{model}: {name}: {outcome} instead of {wanted} ({why})"));
-            }
-        }
-        assert!(wrong.is_empty() && files.len() > 300, "of {} files: {wrong:#?}", files.len());
-    }
+#[test]
+fn good_files_of_every_kind_are_read_and_damaged_ones_do_no_harm() {
+    let mut server = Server::start();
+    let mut cases = made(damaged::good());
+    cases.extend(made(damaged::damaged()));
+    assert!(cases.len() > 300, "{}", cases.len());
+    assert_harmless(&cases, &mut server);
+    assert_eq!(panics(&server), [""; 0], "a decoder panics at what the tests make");
+}
+
+#[test]
+fn good_files_are_read_and_damaged_ones_do_no_harm_under_every_task() {
+    let damaged = made(damaged::damaged()).into_iter().step_by(7);
+    let cases: Vec<Case> = made(damaged::good()).into_iter().chain(damaged).collect();
+    let server = assert_harmless_under_every_task(&cases);
+    assert_eq!(panics(&server), [""; 0], "a decoder panics at what the tests make");
+}
+
+/// The hostile files of the shared folder, and what its manifest says of each.
+fn shared_cases() -> Vec<Case> {
+    let folder = needs::shared().join("reference/bad");
+    let text = std::fs::read(folder.join("MANIFEST.json")).expect("a manifest");
+    let files: BTreeMap<String, Json> = serde_json::from_slice(&text).expect("JSON");
+    let case = |(name, entry): (String, Json)| Case {
+        payload: std::fs::read(folder.join(&name)).expect("the file"),
+        may_be_read: entry["expect"] != "error",
+        may_be_refused: entry["expect"] != "result",
+        width: entry["width"].as_u64(),
+        height: entry["height"].as_u64(),
+        why: entry["why"].to_string(),
+        name,
+    };
+    let cases: Vec<Case> = files.into_iter().map(case).collect();
+    assert!(cases.len() > 300, "{}", cases.len());
+    cases
+}
+
+#[test]
+fn every_shared_hostile_file_behaves_as_its_manifest_says() {
+    assert_harmless(&shared_cases(), &mut Server::start());
+}
+
+#[test]
+fn every_shared_hostile_file_behaves_so_under_every_task() {
+    assert_harmless_under_every_task(&shared_cases());
 }
 
 /// A PNG of one chunk, which says how large the picture would be.

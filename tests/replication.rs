@@ -67,20 +67,27 @@ fn wait_counts_the_copies_of_a_result_that_was_told() {
     signal(&replica, libc::SIGCONT);
     assert_eq!(cmd("WAIT").arg(&["1", "60000"]).number(&mut client), 1);
     assert_stored(&replica, &["a".into()]);
+}
 
-    if has_command(&master, "WAITAOF") {
-        let wait_for_disks = |replicas: &str, milliseconds: &str, client: &mut _| -> Vec<i64> {
-            let asked = cmd("WAITAOF").arg(&["1", replicas, milliseconds]).value(client);
-            redis::from_redis_value(asked).expect("two numbers")
-        };
-        signal(&replica, libc::SIGSTOP);
-        recognize("b", &photos::unique(&photos::red())).text(&mut client);
-        assert_eq!(wait_for_disks("0", "60000", &mut client), [1, 0]);
-        assert_eq!(wait_for_disks("1", "200", &mut client), [1, 0]);
-        signal(&replica, libc::SIGCONT);
-        assert_eq!(wait_for_disks("1", "60000", &mut client), [1, 1]);
-        assert_stored(&replica, &["b".into()]);
-    }
+/// The same of copies on disks.
+#[test]
+fn waitaof_counts_the_disks_that_a_told_result_is_on() {
+    let master = Server::with().append_only().start();
+    needs::command(&master, "WAITAOF");
+    let replica = Server::with().append_only().replica_of(&master).start();
+    replica.wait_for_sync(&master);
+    let mut client = master.client();
+    let wait_for_disks = |replicas: &str, milliseconds: &str, client: &mut _| -> Vec<i64> {
+        let asked = cmd("WAITAOF").arg(&["1", replicas, milliseconds]).value(client);
+        redis::from_redis_value(asked).expect("two numbers")
+    };
+    signal(&replica, libc::SIGSTOP);
+    recognize("a", &photos::red()).text(&mut client);
+    assert_eq!(wait_for_disks("0", "60000", &mut client), [1, 0]);
+    assert_eq!(wait_for_disks("1", "200", &mut client), [1, 0]);
+    signal(&replica, libc::SIGCONT);
+    assert_eq!(wait_for_disks("1", "60000", &mut client), [1, 1]);
+    assert_stored(&replica, &["a".into()]);
 }
 
 /// What `WAIT` says nothing about, and what makes it say something (docs/durability.md).

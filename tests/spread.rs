@@ -22,7 +22,6 @@ fn five_thousand_images_spread_evenly_over_three_six_and_twelve_nodes() {
     for (nodes, bound) in BOUNDS {
         let counts = counts_by_node(&slots, nodes);
         let chi_square = chi_square(&counts);
-        println!("{nodes} nodes: {counts:?}, chi-square {chi_square:.1}");
         assert!(chi_square < bound, "{nodes} nodes have {counts:?}: chi-square {chi_square}");
     }
 

@@ -1,5 +1,8 @@
-//! The module in real redis-servers: one file a concern.
-#![cfg(test)]
+//! The module in real redis-servers: one file a concern. `support::harness` says how the tests are run.
+
+// Its `#[test]` takes the place of the standard one in every module.
+#[macro_use]
+extern crate attribute;
 
 mod support;
 
@@ -61,3 +64,7 @@ mod subscribed;
 mod tasks;
 mod versions;
 mod wait;
+
+fn main() -> std::process::ExitCode {
+    support::harness::main()
+}

@@ -134,7 +134,7 @@ fn what_a_model_has_stored_is_served_when_its_weights_are_gone() {
 
 /// A copy of one of the repository's models with another manifest; its weights are links.
 fn changed(model: &str, target: &Path, change: impl Fn(String) -> String) {
-    let source = repository().join("models").join(model);
+    let source = needs::model(model);
     fs::create_dir_all(target).expect("the model's folder");
     for entry in fs::read_dir(source).expect("the model").map(|entry| entry.expect("a file")) {
         let copy = target.join(entry.file_name());

@@ -1,4 +1,4 @@
-//! Commands and replies, short enough that a test reads as a story.
+//! Commands and replies, in a form that keeps tests short.
 
 use super::PATIENCE;
 use redis::{Client, Cmd, Connection, ProtocolVersion, Value, cmd};
@@ -15,7 +15,7 @@ pub fn get(key: impl redis::ToRedisArgs) -> Cmd {
     cmd("IMAGE.GET").arg(key).take()
 }
 
-/// One reply, error replies included; a broken connection is `Lost`.
+/// A reply, which may be an error. A broken connection is `Lost`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     Value(Value),
@@ -53,7 +53,7 @@ impl Reply {
         }
     }
 
-    /// The error's whole text, its prefix first.
+    /// The whole text of the error, with its prefix.
     #[track_caller]
     pub fn error(&self) -> String {
         match self {
@@ -91,7 +91,7 @@ impl Reply {
     }
 }
 
-/// A command that is asked for what the test expects of its reply.
+/// Sends a command and returns its reply as what the test expects. Another kind of reply fails the test.
 pub trait Ask {
     fn reply(&self, client: &mut Connection) -> Reply;
 
@@ -127,7 +127,7 @@ impl Ask for Cmd {
     }
 }
 
-/// A command that was sent on a connection of its own and not answered yet. Dropping it closes the connection.
+/// A command that was sent on its own connection and is not answered yet. Dropping it closes the connection.
 pub struct Pending {
     client: Connection,
     pub client_id: i64,

@@ -13,7 +13,7 @@ pub struct Cluster {
 const SLOTS: usize = 16384;
 
 impl Cluster {
-    /// Masters that share the slots evenly.
+    /// Starts masters that share the slots evenly.
     pub fn start(masters: usize, node: impl Fn() -> Builder) -> Cluster {
         let nodes: Vec<Server> = (0..masters).map(|_| node().cluster().start()).collect();
         for (i, server) in nodes.iter().enumerate() {
@@ -70,7 +70,7 @@ impl Cluster {
         }
     }
 
-    /// Moves a slot with its keys, one of them after the other.
+    /// Moves a slot and its keys, one key at a time.
     pub fn move_slot(&self, slot: i64, from: &Server, to: &Server) {
         let (slot, port) = (slot.to_string(), to.port.to_string());
         set_slot(to, &slot, "IMPORTING", from);
@@ -90,7 +90,7 @@ impl Cluster {
         }
     }
 
-    /// Asks the first node, then the one that `MOVED` names.
+    /// Sends the command to the first node, and follows one `MOVED`.
     pub fn ask(&self, command: &Cmd) -> Reply {
         let reply = command.reply(&mut self.nodes[0].client());
         match moved_to(&reply) {
@@ -99,7 +99,7 @@ impl Cluster {
         }
     }
 
-    /// The place in `nodes` of the master that was given `slot`; for a cluster without replicas.
+    /// The index in `nodes` of the master that was given `slot`. Only for clusters without replicas.
     pub fn owner(&self, slot: i64) -> usize {
         let masters = self.nodes.len();
         (0..masters).find(|i| (SLOTS * (i + 1) / masters) as i64 > slot).expect("an owner")
@@ -114,7 +114,7 @@ pub fn is_promoted(node: &Server) -> bool {
     role(node) == "master"
 }
 
-/// Has a replica take its master's place. On a busy machine the vote may come too late: then it is asked again.
+/// Makes a replica take over from its master. On a busy machine the vote may come too late; then it is tried again.
 #[track_caller]
 pub fn promote(replica: &Server) {
     let mut asked: Option<Instant> = None;
@@ -134,12 +134,12 @@ pub fn set_slot(node: &Server, slot: &str, state: &str, other: &Server) {
     cmd("CLUSTER").arg(&["SETSLOT", slot, state, &id(other)]).text(&mut node.client());
 }
 
-/// By which the others of its cluster know a node.
+/// The node's ID in its cluster.
 pub fn id(node: &Server) -> String {
     cmd("CLUSTER").arg("MYID").text(&mut node.client())
 }
 
-/// The port in a `MOVED slot address`.
+/// The port in the reply `MOVED slot address`.
 pub fn moved_to(reply: &Reply) -> Option<u16> {
     let Reply::Error(error) = reply else { return None };
     error.strip_prefix("MOVED ")?.rsplit_once(':')?.1.trim().parse().ok()

@@ -1,34 +1,34 @@
-//! Is a result the expected one, within what another decoder, resize or engine may change?
+//! Compares a result with the expected one, with tolerances for another decoder, resize or engine.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 
-/// How far two results may be apart.
+/// How much two results may differ.
 #[derive(Clone, Copy)]
 pub struct Tolerance {
     pub score: f64,
-    /// The least IoU of two boxes.
+    /// The smallest IoU of two boxes.
     pub iou: f64,
-    /// Of landmarks and corners, as a share of the box's width.
+    /// The largest distance of landmarks and corners, as a fraction of the box's width.
     pub points: f64,
-    /// The least cosine of two embeddings.
+    /// The smallest cosine of two embeddings.
     pub cosine: f64,
-    /// Items whose score is below this (at an edge of what a model reports) may be missing.
+    /// Items with a lower score may be missing: they are too close to the model's threshold.
     pub sure: f64,
 }
 
-/// What another JPEG decoder and another resize may change; `threshold` is the model's.
+/// For another JPEG decoder and another resize. `threshold` is the model's.
 pub fn as_the_reference(threshold: f64) -> Tolerance {
     Tolerance { score: 0.03, iou: 0.9, points: 0.05, cosine: 0.99, sure: threshold + 0.03 }
 }
 
-/// What another engine may change.
+/// For another engine.
 pub fn as_the_other_engine(threshold: f64) -> Tolerance {
     Tolerance { score: 0.01, iou: 0.98, points: 0.01, cosine: 0.999, sure: threshold + 0.01 }
 }
 
-/// `Err` says in what they differ.
+/// `Err` describes a difference.
 pub fn compare(given: &Json, wanted: &Json, tolerance: Tolerance) -> Result<(), String> {
     for field in ["task", "width", "height", "dimensions"] {
         if given[field] != wanted[field] {
@@ -58,7 +58,7 @@ fn labels(given: &Json, wanted: &Json, tolerance: Tolerance) -> Result<(), Strin
         return Err(format!("{} comes first instead of {}", given[0].0, wanted[0].0));
     }
     for (label, score) in &wanted {
-        // A label that is not in the list has at most the score of the last.
+        // A label that is not listed has at most the score of the last one.
         let other = given.iter().find(|(name, _)| name == label).or(given.last());
         let other = other.expect("labels").1;
         if (other - score).abs() > tolerance.score {
@@ -73,7 +73,7 @@ fn embedding(given: &Json, wanted: &Json, tolerance: Tolerance) -> Result<(), St
     if cosine < tolerance.cosine { Err(format!("the cosine is {cosine}")) } else { Ok(()) }
 }
 
-/// Every item has its counterpart, but for the unsure ones.
+/// Every item must have a counterpart, except those with a low score.
 fn items(given: &Json, wanted: &Json, tolerance: Tolerance) -> Result<(), String> {
     let (given, wanted) = (array(given), array(wanted));
     let mut left: Vec<&Json> = given.iter().collect();
@@ -128,7 +128,7 @@ fn same(given: &Json, wanted: &Json, tolerance: Tolerance) -> Result<(), String>
     Ok(())
 }
 
-/// The upright box of an item.
+/// The box of an item, not rotated.
 struct Frame {
     left: f64,
     top: f64,
@@ -151,7 +151,7 @@ fn frame_of(item: &Json) -> Frame {
     frame(item).unwrap_or(Frame { left: 0.0, top: 0.0, width: 0.0, height: 0.0 })
 }
 
-/// Of its box, or around its quad.
+/// The item's box, or the box around its quad.
 fn frame(item: &Json) -> Option<Frame> {
     if let Some(sides) = item["box"].as_array() {
         let [left, top, width, height] = [0, 1, 2, 3].map(|index| number(&sides[index]));

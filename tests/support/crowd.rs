@@ -1,4 +1,4 @@
-//! Forty requests under way at once, and what must be true when they are over.
+//! Forty requests at the same time, and checks for when they are done.
 
 use super::{Ask, Pending, Reply, Server, get, photos, recognize, server::Builder, wait_until};
 use crate::commands::RED_RESULT;
@@ -7,13 +7,13 @@ use redis::cmd;
 pub const CROWD: usize = 40;
 const WORKERS: usize = 30;
 
-/// From 1.5 s on, when all are under way even where I/O threads of the server's wait for a busy machine, one job after
-/// another ends; the last ten begin only then.
+/// The first job ends after 1.5 s. By then all requests have reached the server, even through I/O threads on a busy
+/// machine. After it one job ends after the other, and the last ten jobs begin.
 fn work_milliseconds(member: usize) -> u64 {
     1500 + 20 * member as u64
 }
 
-/// Forty clients that wait, each for a picture of its own.
+/// Forty clients that wait, each for its own picture.
 pub struct Crowd {
     members: Vec<(String, Pending)>,
 }
@@ -49,12 +49,12 @@ impl Crowd {
         crowd
     }
 
-    /// Every key with the reply that its client got.
+    /// Each key, with the reply that its client got.
     pub fn replies(self) -> Vec<(String, Reply)> {
         self.members.into_iter().map(|(key, pending)| (key, pending.reply())).collect()
     }
 
-    /// The keys, after every client got its result.
+    /// The keys. Every client must get its result.
     #[track_caller]
     pub fn results(self) -> Vec<String> {
         let replies = self.replies();
@@ -64,7 +64,7 @@ impl Crowd {
         replies.into_iter().map(|(key, _)| key).collect()
     }
 
-    /// The keys, after every client got its result, or was told that this server is no master any more.
+    /// The keys. Every client must get its result, or the error that this server is no longer a master.
     #[track_caller]
     pub fn results_or_unblocked(self) -> Vec<String> {
         let replies = self.replies();
@@ -78,7 +78,7 @@ impl Crowd {
     }
 }
 
-/// The server lives, and nothing is under way or held any more.
+/// The server is alive, no request is under way, and nothing is kept for one.
 #[track_caller]
 pub fn assert_settled(server: &mut Server) {
     assert!(server.is_alive(), "the server has ended");
@@ -103,7 +103,7 @@ pub fn existing(server: &Server, keys: &[String]) -> i64 {
     cmd("EXISTS").arg(keys).number(&mut server.client())
 }
 
-/// Jobs that are over, each counted by what became of it: stored, not stored, dropped.
+/// The number of jobs that are done, whether stored, not stored or dropped.
 pub fn outcomes(server: &Server) -> i64 {
     let counted =
         |name: &str| name == "stored" || name == "dropped" || name.starts_with("not_stored_");
@@ -112,7 +112,7 @@ pub fn outcomes(server: &Server) -> i64 {
     numbers.map(|(name, count)| count.parse::<i64>().expect(name)).sum()
 }
 
-/// A digest of all that a server holds.
+/// A digest of all the server's data.
 pub fn data_digest(server: &Server) -> String {
     cmd("DEBUG").arg("DIGEST").text(&mut server.client())
 }
@@ -121,7 +121,7 @@ pub fn role(server: &Server) -> String {
     server.info_of("replication")["role"].clone()
 }
 
-/// Sends a signal to the server's process: SIGSTOP makes a replica lag.
+/// Sends a signal to the server's process. SIGSTOP makes a replica lag behind.
 pub fn signal(server: &Server, signal: libc::c_int) {
     // SAFETY: a signal to a child of ours that has not been waited for.
     let status = unsafe { libc::kill(server.pid() as libc::pid_t, signal) };

@@ -1,4 +1,4 @@
-//! A client of a cluster that follows redirections and asks again after a failover, as the clients do that people use.
+//! A cluster client that follows redirections and tries again after a failover, as common client libraries do.
 
 use super::client::{Ask, connect};
 use super::cluster::{Cluster, moved_to};
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
-/// What passes by itself: asked again a little later.
+/// Errors that pass by themselves: the command is sent again a little later.
 const PASSING: [&str; 7] =
     ["TRYAGAIN", "CLUSTERDOWN", "UNBLOCKED", "READONLY", "LOADING", "MASTERDOWN", "ASK"];
 
@@ -24,13 +24,13 @@ impl Follower {
         Follower::of_some(&cluster.nodes)
     }
 
-    /// Of the nodes that are alive, for example.
+    /// A client that knows only these nodes, such as those that are alive.
     pub fn of_some(nodes: &[Server]) -> Follower {
         let ports = nodes.iter().map(|node| node.port).collect();
         Follower { ports, next: 0, connections: HashMap::new(), was_asked: false }
     }
 
-    /// The last reply, however many nodes had to be asked.
+    /// The reply after all redirections and retries.
     #[track_caller]
     pub fn ask(&mut self, command: &Cmd) -> Reply {
         let deadline = Instant::now() + 3 * PATIENCE;
@@ -53,7 +53,7 @@ impl Follower {
         }
     }
 
-    /// Whether the last reply is of a node that is importing the slot.
+    /// Whether the last reply came from a node that is importing the slot.
     pub fn was_asked(&self) -> bool {
         self.was_asked
     }

@@ -1,4 +1,4 @@
-//! Galleries: commands, vectors, and what the replies hold.
+//! Galleries: their commands, vectors, and parts of replies.
 
 use super::{Ask, Reply, Server};
 use base64::Engine;
@@ -6,7 +6,7 @@ use redis::{Cmd, Connection, FromRedisValue, Value, cmd};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
-/// Of the vectors that the tests make.
+/// The length of the vectors that the tests make.
 pub const DIMENSIONS: usize = 32;
 pub const MODEL: &str = "faces";
 pub const SPACE: &str = "0badcafe";
@@ -35,19 +35,19 @@ pub fn unit(values: &[f32]) -> Vec<f32> {
     values.iter().map(|value| (f64::from(*value) / length) as f32).collect()
 }
 
-/// As a command takes it.
+/// The vector as an argument of a command.
 pub fn blob(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// Of the first face of a result of `IMAGE.RECOGNIZE … MODEL faces`, or of a whole picture.
+/// The embedding of the first face in a result, or of the whole picture.
 pub fn embedding(result: &str) -> Vec<u8> {
     let result: Json = serde_json::from_str(result).expect("JSON");
     let text = result["faces"][0]["embedding"].as_str().or(result["embedding"].as_str());
     base64::engine::general_purpose::STANDARD.decode(text.expect("an embedding")).expect("base64")
 }
 
-/// Enrols a made vector, in a space that no model has.
+/// Enrols a made-up vector, in a space that belongs to no model.
 pub fn enrol(gallery: &str, subject: &str, vector: &[f32]) -> Cmd {
     cmd("IMAGE.ENROLL")
         .arg(gallery)
@@ -101,7 +101,7 @@ pub fn json(command: &Cmd, client: &mut Connection) -> Json {
     serde_json::from_str(&command.text(client)).expect("JSON")
 }
 
-/// The subject of the first face, none for a stranger.
+/// The subject of the first face; `None` for a stranger.
 #[track_caller]
 pub fn who(command: &Cmd, client: &mut Connection) -> Option<String> {
     who_in(&command.text(client))
@@ -113,14 +113,14 @@ pub fn who_in(answer: &str) -> Option<String> {
     answer["faces"][0]["subject"].as_str().map(str::to_owned)
 }
 
-/// One number of `IMAGE.GALLERY`.
+/// One number from `IMAGE.GALLERY`.
 #[track_caller]
 pub fn total(server: &Server, gallery: &str, name: &str) -> i64 {
     let reply = cmd("IMAGE.GALLERY").arg(gallery).reply(&mut server.client());
     entry(&reply, name)
 }
 
-/// All subjects with their samples, page by page.
+/// All subjects and their samples, read page by page.
 #[track_caller]
 pub fn subjects(server: &Server, gallery: &str) -> BTreeMap<String, Vec<i64>> {
     let mut client = server.client();
@@ -155,9 +155,9 @@ pub fn dump(server: &Server, key: &str) -> Vec<u8> {
     redis::from_redis_value(cmd("DUMP").arg(key).value(&mut server.client())).expect("bytes")
 }
 
-/// Whether the bytes of a vector occur anywhere.
+/// Whether the bytes contain the vector.
 pub fn holds(haystack: &[u8], vector: &[f32]) -> bool {
-    // Four numbers identify it, wherever it may have been cut.
+    // Its first four numbers are enough to identify it.
     let needle = blob(&vector[..4]);
     haystack.windows(needle.len()).any(|window| window == needle)
 }

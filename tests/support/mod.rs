@@ -1,4 +1,4 @@
-//! What every test stands on: real servers, real clients, real pictures. Nothing here asserts anything about the module.
+//! What all tests use: real servers, real clients, real pictures. Nothing in here checks the module itself.
 //!
 //! ```ignore
 //! let server = Server::start();                                   // the tiny model, no persistence, a free port
@@ -12,20 +12,26 @@
 //!
 //! - `Server::with()` is the builder: `.setting("threads", "4")` writes a line `image.threads 4` into the server's
 //!   redis.conf, `.config("io-threads", "4")` any other line; `.append_only()`, `.replica_of(&master)`, `.cluster()`,
-//!   `.real_models()`. Then `.start()`, or `.start_in_vain()` where the server is meant to refuse.
-//! - `server.kill()` and `server.shutdown()` end it and keep its folder; `server.start_again()` goes on from there, on the
-//!   same port. A `Server` that goes out of scope is killed by its pid; in a panic its log is printed.
-//! - No reply takes longer than [`PATIENCE`]: a lost one fails the test instead of hanging it.
-//! - `photos::slow(ms)`, `photos::panicking()` work only with a module built with the feature `test-switches`.
-//! - REDIS_IMAGE_MODULE names another module, REDIS_SERVER another server, REDIS_IMAGE_SHARED another shared folder,
-//!   REDIS_IMAGE_CONFIG adds lines to every server's redis.conf (`io-threads 4`).
+//!   `.real_models()`. Then `.start()`, or `.start_in_vain()` if the server must fail to start.
+//! - `server.kill()` and `server.shutdown()` end the process and keep its folder. `server.start_again()` starts it with
+//!   the same folder and port. A `Server` that goes out of scope is killed; if the test failed, its log is printed.
+//! - No test waits longer than [`PATIENCE`]: a lost reply fails the test instead of hanging it.
+//! - A test that needs something that may be missing asks for it in [`needs`], or calls [`skip`] with a reason. It then
+//!   shows as `ignored` in the summary.
+//! - `photos::slow(ms)` and `photos::panicking()` need a module built with the feature `test-switches`.
+//! - REDIS_IMAGE_MODULE names another module, REDIS_SERVER another server, REDIS_IMAGE_PHOTOS another folder of photos,
+//!   REDIS_IMAGE_SHARED another shared folder. REDIS_IMAGE_CONFIG adds lines to every server's redis.conf
+//!   (`io-threads 4`).
 
 mod client;
 pub mod cluster;
 pub mod compare;
 pub mod crowd;
+pub mod damaged;
 pub mod follow;
 pub mod galleries;
+pub mod harness;
+pub mod needs;
 mod seccomp;
 pub mod sentinel;
 pub mod server;
@@ -38,13 +44,13 @@ pub mod tiny;
 pub mod tool;
 
 pub use client::{Ask, Pending, Reply, get, recognize, recognize_ro};
+pub use harness::skip;
 pub use server::Server;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The longest that anything may take before a test calls it lost: tract reads a page of text in a fifth of it, and the
+/// How long a test waits for anything. This is generous: tract takes a fifth of it to read a page of text, and the
 /// machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -67,27 +73,12 @@ pub fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Says that this test cannot be run here, and why. Past the test harness, which would keep it to itself.
-pub fn skipped(reason: &str) {
-    let thread = std::thread::current();
-    let _ = writeln!(std::io::stderr(), "skipped: {}: {reason}", thread.name().unwrap_or("a test"));
-}
-
-/// Whether the server has a command; where not, says that the test, or the rest of it, is skipped.
-pub fn has_command(server: &Server, name: &str) -> bool {
-    let known = redis::cmd("COMMAND").arg(&["INFO", name]).value(&mut server.client());
-    let has = !format!("{known:?}").contains("[nil]");
-    if !has {
-        skipped(&format!("this server has no {name}"));
-    }
-    has
-}
-
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
 }
 
-/// The folder of reference results and hostile files, where there is one.
+/// A folder beside the repository with further cases: results of a reference implementation, photos, hostile files.
+/// It does not travel with the project, and no test depends on it.
 pub fn shared() -> Option<PathBuf> {
     let folder = match std::env::var_os("REDIS_IMAGE_SHARED") {
         Some(folder) => PathBuf::from(folder),

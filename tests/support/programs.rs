@@ -1,35 +1,35 @@
-//! Programs of users: those in `examples/`, one a client library, as they are run there.
+//! The programs in `examples/`, one for each client library, run as a user would run them.
 
 use super::server::free_port;
-use super::{Ask, PATIENCE, Server, photos, repository, skipped, wait_for};
+use super::{Ask, PATIENCE, Server, photos, repository, skip, wait_for};
 use redis::cmd;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-/// How a program is started. None where its client library could not be fetched; `skipped` has said so.
-pub type Program = fn() -> Option<Command>;
+/// How a program is started. Where its client library is missing, the test is skipped.
+pub type Program = fn() -> Command;
 
-/// In Python, with the libraries of `make clients`.
-pub fn python(name: &str) -> Option<Command> {
+/// A Python program, with the libraries from `make clients`.
+pub fn python(name: &str) -> Command {
     python_at(&example(name))
 }
 
-/// The same for a program that only a test needs.
-pub fn python_at(path: &Path) -> Option<Command> {
-    let interpreter = fetched("venv/bin/python")?;
+/// The same for a program that is not in `examples/`.
+pub fn python_at(path: &Path) -> Command {
+    let interpreter = fetched("venv/bin/python");
     let mut command = Command::new(interpreter);
     command.arg(path);
-    Some(command)
+    command
 }
 
-/// In JavaScript; `package` stands for the one that the program names.
-pub fn node(name: &str, package: &str) -> Option<Command> {
-    let interpreter = fetched("node")?;
+/// A JavaScript program. `package` is the library that it imports.
+pub fn node(name: &str, package: &str) -> Command {
+    let interpreter = fetched("node");
     let folder = clients();
-    fetched(&format!("node_modules/{package}"))?;
-    // Beside its libraries, where its imports are found.
+    fetched(&format!("node_modules/{package}"));
+    // Next to its libraries, where its imports are found.
     for file in [name, "story.mjs"] {
         let copy = folder.join(format!("{file}.{}", free_port()));
         std::fs::copy(example(file), &copy).expect("the example is copied");
@@ -37,11 +37,11 @@ pub fn node(name: &str, package: &str) -> Option<Command> {
     }
     let mut command = Command::new(interpreter);
     command.arg(folder.join(name)).env("PACKAGE", package);
-    Some(command)
+    command
 }
 
-/// In a language whose interpreter and library come from the system.
-pub fn interpreted(interpreter: &str, check: &[&str], name: &str) -> Option<Command> {
+/// A program whose interpreter and library come from the system.
+pub fn interpreted(interpreter: &str, check: &[&str], name: &str) -> Command {
     let works = Command::new(interpreter)
         .args(check)
         .stdout(Stdio::null())
@@ -49,25 +49,24 @@ pub fn interpreted(interpreter: &str, check: &[&str], name: &str) -> Option<Comm
         .status()
         .is_ok_and(|status| status.success());
     if !works {
-        skipped(&format!("{interpreter}, or its client library, is not installed here"));
-        return None;
+        skip(format!("{interpreter}, or its client library, is not installed here"));
     }
     let mut command = Command::new(interpreter);
     command.arg(example(name));
-    Some(command)
+    command
 }
 
-/// In Rust, built with the tests.
-pub fn built(name: &str) -> Option<Command> {
+/// A Rust program that is built with the tests.
+pub fn built(name: &str) -> Command {
     let test = std::env::current_exe().expect("the test's own path");
     let path = test.ancestors().nth(2).expect("target/debug/deps/").join("examples").join(name);
     assert!(path.is_file(), "no {}: `make test` builds it", path.display());
-    Some(Command::new(path))
+    Command::new(path)
 }
 
-/// In Rust, built by `make clients`: crates that the tests shall not wait for.
-pub fn built_apart(name: &str) -> Option<Command> {
-    fetched(&format!("rust/debug/{name}")).map(Command::new)
+/// A Rust program that `make clients` builds, so that the tests need not wait for its crates.
+pub fn built_apart(name: &str) -> Command {
+    Command::new(fetched(&format!("rust/debug/{name}")))
 }
 
 pub fn example(name: &str) -> PathBuf {
@@ -78,23 +77,22 @@ fn clients() -> PathBuf {
     repository().join("target/clients")
 }
 
-fn fetched(name: &str) -> Option<PathBuf> {
+fn fetched(name: &str) -> PathBuf {
     let path = clients().join(name);
     if !path.exists() {
-        skipped(&format!("{name} is missing: `make clients` could not fetch it"));
-        return None;
+        skip(format!("target/clients/{name} is missing: `make clients` fetches it"));
     }
-    Some(path)
+    path
 }
 
-/// A running program: names of photos go in, lines of what was found come out.
+/// A running program. It reads paths of photos and prints a line for each result.
 pub struct Running {
     process: Child,
     lines: Receiver<String>,
 }
 
 impl Running {
-    /// Starts it against a server, with the photos of its batch.
+    /// Starts the program. `batch` has the photos that it recognises first, in one go.
     pub fn start(mut program: Command, server: &Server, batch: &[PathBuf]) -> Running {
         let mut process = program
             .arg(format!("127.0.0.1:{}", server.port))
@@ -113,14 +111,14 @@ impl Running {
         Running { process, lines }
     }
 
-    /// The parts of the next line.
+    /// The fields of the next line.
     #[track_caller]
     pub fn line(&self) -> Vec<String> {
         let line = self.lines.recv_timeout(3 * PATIENCE).expect("a line of the client");
         line.split('\t').map(str::to_owned).collect()
     }
 
-    /// The next line tells that a file is no picture.
+    /// The next line must say that `bad.jpg` is not a picture.
     #[track_caller]
     pub fn expect_bad(&self, step: &str) {
         let line = self.line();
@@ -128,7 +126,7 @@ impl Running {
         assert!(line[2].starts_with("BADIMAGE "), "{line:?}");
     }
 
-    /// Has it recognise one photo more.
+    /// Makes the program recognise one more photo.
     pub fn send(&mut self, path: &Path) {
         let input = self.process.stdin.as_mut().expect("piped");
         writeln!(input, "{}", path.display()).expect("the client reads");
@@ -151,7 +149,7 @@ impl Drop for Running {
     }
 }
 
-/// Files of photos.
+/// A temporary folder for photos.
 pub struct Folder(tempfile::TempDir);
 
 impl Folder {

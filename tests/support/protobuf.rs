@@ -1,4 +1,5 @@
-//! As much of ONNX as a small graph needs, written by hand: each field is a tag, then a number or a length and bytes.
+//! Writes the part of the ONNX format that a small graph needs. Each field is a tag followed by a number, or by a
+//! length and bytes.
 
 #[derive(Default, Clone)]
 pub struct Message(pub Vec<u8>);

@@ -1,10 +1,10 @@
-//! A process that is killed for some system calls, as service managers do it.
+//! Has a process killed if it makes certain system calls, as service managers do.
 
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// systemd's `SystemCallFilter=~@resources`, as far as it matters here.
+/// The part of systemd's `SystemCallFilter=~@resources` that matters here.
 const FORBIDDEN: [i64; 2] = [libc::SYS_setpriority, libc::SYS_sched_setaffinity];
 
 pub fn forbid_scheduling(command: &mut Command) {

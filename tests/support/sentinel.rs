@@ -1,4 +1,4 @@
-//! Real sentinels that watch a master, and a client that asks them where it is.
+//! Real sentinels that watch a master, and a client that asks them where the master is.
 
 use super::client::{Ask, Reply, connect};
 use super::server::{answering_pid, free_port, program};
@@ -9,17 +9,17 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// One of them.
+/// One sentinel.
 pub struct Sentinel {
     pub port: u16,
     process: Child,
     _folder: TempDir,
 }
 
-/// Three of them, two of whom must agree.
+/// Three sentinels, of which two must agree.
 pub struct Sentinels(Vec<Sentinel>);
 
-/// What they call the master.
+/// The sentinels' name for the master.
 const NAME: &str = "images";
 
 impl Sentinels {
@@ -35,13 +35,13 @@ impl Sentinels {
         sentinels
     }
 
-    /// Where the sentinels say that the master is.
+    /// The master's port, according to the sentinels.
     pub fn master_port(&self) -> Option<u16> {
         let ask = cmd("SENTINEL").arg(&["GET-MASTER-ADDR-BY-NAME", NAME]).take();
         ask.list(&mut self.0[0].client())[1].parse().ok()
     }
 
-    /// Asks the master, and another one if that is no master any more, until there is a reply.
+    /// Sends the command to the master, or to its successor, until there is a reply.
     #[track_caller]
     pub fn ask(&self, command: &Cmd) -> Reply {
         let deadline = Instant::now() + 3 * PATIENCE;
@@ -69,7 +69,7 @@ fn is_no_master(reply: &Reply) -> bool {
 }
 
 impl Sentinel {
-    /// One that decides alone.
+    /// A sentinel that decides alone.
     pub fn of(master: &Server) -> Sentinel {
         Sentinel::start(master, 1)
     }
@@ -104,7 +104,7 @@ impl Sentinel {
         connect(self.port, ProtocolVersion::RESP2, None).expect("the sentinel takes a client")
     }
 
-    /// What it knows of the master.
+    /// What the sentinel knows about the master.
     fn facts(&self) -> impl Fn(&str) -> String + use<> {
         let list = cmd("SENTINEL").arg(&["MASTER", NAME]).list(&mut self.client());
         move |name| {

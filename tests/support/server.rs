@@ -1,4 +1,4 @@
-//! One redis-server: its folder, its process, its end.
+//! A redis-server: its process and its folder.
 
 use super::client::{Ask, Pending, connect};
 use super::{PATIENCE, tiny, wait_for, wait_until};
@@ -30,32 +30,32 @@ pub struct Server {
 }
 
 impl Builder {
-    /// A line of redis.conf.
+    /// Adds a line to redis.conf.
     pub fn config(mut self, name: &str, value: impl ToString) -> Builder {
         self.lines.push((name.to_owned(), value.to_string()));
         self
     }
 
-    /// A line `image.NAME VALUE` of redis.conf.
+    /// Adds a line `image.NAME VALUE` to redis.conf.
     pub fn setting(self, name: &str, value: impl ToString) -> Builder {
         self.config(&format!("image.{name}"), value)
     }
 
-    /// What follows the module's path in the line `loadmodule`.
+    /// Adds arguments after the module's path in `loadmodule`.
     pub fn module_arguments(mut self, arguments: &[&str]) -> Builder {
         self.module_arguments.extend(arguments.iter().map(|text| text.to_string()));
         self
     }
 
-    /// Without this, the server has a folder of its own with the model `tiny`.
+    /// Names the models folder. By default the server has its own, with the model `tiny`.
     pub fn models(mut self, folder: &Path) -> Builder {
         self.models = Some(folder.to_owned());
         self
     }
 
-    /// The repository's models, `mobilenetv2` being the default one.
+    /// Takes the repository's models, with `mobilenetv2` as the default. Without their weights the test is skipped.
     pub fn real_models(self) -> Builder {
-        self.models(&super::repository().join("models")).setting("model", "mobilenetv2")
+        self.models(&super::needs::models()).setting("model", "mobilenetv2")
     }
 
     pub fn without_module(mut self) -> Builder {
@@ -76,7 +76,7 @@ impl Builder {
         self
     }
 
-    /// Killed for changing a thread's priority or cores, as by Debian's unit of redis-server.
+    /// The process is killed if it changes a thread's priority or cores, as under Debian's unit for redis-server.
     pub fn without_scheduling(mut self) -> Builder {
         self.filtered = true;
         self
@@ -101,7 +101,7 @@ impl Builder {
         panic!("no free port found");
     }
 
-    /// For a server that is meant to end by itself: its log.
+    /// For a server that must fail to start. Returns its log.
     pub fn start_in_vain(self) -> String {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
@@ -152,7 +152,7 @@ impl Builder {
 }
 
 impl Server {
-    /// The module with the model `tiny`, nothing else.
+    /// A server with the module and the model `tiny`, and otherwise default settings.
     pub fn start() -> Server {
         Server::with().start()
     }
@@ -206,7 +206,7 @@ impl Server {
             .collect()
     }
 
-    /// One number of `INFO image`.
+    /// One number from `INFO image`.
     #[track_caller]
     pub fn count(&self, field: &str) -> i64 {
         let info = self.info();
@@ -215,7 +215,7 @@ impl Server {
         text.parse().unwrap_or_else(|_| panic!("{field} is no number: {text}"))
     }
 
-    /// One number of a model's line in `INFO image`.
+    /// One number from a model's line in `INFO image`.
     #[track_caller]
     pub fn model_count(&self, model: &str, field: &str) -> i64 {
         let info = self.info();
@@ -231,7 +231,7 @@ impl Server {
         self.process.as_ref().expect("the server runs").id()
     }
 
-    /// Has the process not ended?
+    /// Whether the process is still running.
     pub fn is_alive(&mut self) -> bool {
         self.process.as_mut().is_some_and(|process| process.try_wait().expect("a child").is_none())
     }
@@ -248,7 +248,7 @@ impl Server {
         .into_owned()
     }
 
-    /// Ends it as a power cut would; the folder stays.
+    /// Kills the process, as a power cut would. The folder stays.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
@@ -256,7 +256,7 @@ impl Server {
         }
     }
 
-    /// `SHUTDOWN` with `arguments` (`NOSAVE`, `SAVE`, …): how it ended.
+    /// Sends `SHUTDOWN` with `arguments` (`NOSAVE`, `SAVE`, …) and returns the exit status.
     #[track_caller]
     pub fn shutdown(&mut self, arguments: &[&str]) -> ExitStatus {
         let _ = self.send(cmd("SHUTDOWN").arg(arguments)).reply();
@@ -272,20 +272,20 @@ impl Server {
         status
     }
 
-    /// On the same folder, port and redis.conf.
+    /// Starts the server with the same folder, port and redis.conf.
     #[track_caller]
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the server still runs");
         assert!(self.launch(), "the server ended:\n{}", self.log());
     }
 
-    /// Waits until this replica is in step with `master`.
+    /// Waits until this replica has caught up with `master`.
     #[track_caller]
     pub fn wait_for_sync(&self, master: &Server) {
         wait_until("the replica's link", || {
             self.info_of("replication").get("master_link_status").is_some_and(|s| s == "up")
         });
-        // Before that the master hands over to nobody.
+        // Before that, the master does not hand over to this replica.
         let own = format!(",port={},state=online,", self.port);
         wait_until("the master's view of the replica", || {
             master.info_of("replication").values().any(|value| value.contains(&own))
@@ -297,7 +297,7 @@ impl Server {
         });
     }
 
-    /// Starts the process; false if it ended before it answered.
+    /// Starts the process. Returns false if it ended before it answered.
     fn launch(&mut self) -> bool {
         let log = File::options()
             .create(true)
@@ -334,7 +334,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        if std::thread::panicking() {
+        if std::thread::panicking() && !super::harness::is_skipping() {
             eprintln!(
                 "--- log of the server on port {} ---\n{}\n---",
                 self.port,
@@ -344,7 +344,7 @@ impl Drop for Server {
     }
 }
 
-/// The beginning of a crash report if there is one, else the end of the log.
+/// The beginning of the crash report, or the end of the log if there is none.
 fn telling_part(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let start = match lines.iter().position(|line| line.contains("REDIS BUG REPORT START")) {
@@ -359,7 +359,7 @@ pub fn program() -> OsString {
     std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
-/// The process that answers on `port` and has loaded its data: another's server may have taken the port.
+/// The ID of the process that answers on `port` and has loaded its data. Another test's server may have taken the port.
 pub fn answering_pid(port: u16) -> Option<u32> {
     let mut client = connect(port, ProtocolVersion::RESP2, None).ok()?;
     cmd("PING").query::<String>(&mut client).ok()?;
@@ -367,7 +367,7 @@ pub fn answering_pid(port: u16) -> Option<u32> {
     text.lines().find_map(|line| line.strip_prefix("process_id:"))?.trim().parse().ok()
 }
 
-/// A port below those that the system gives to outgoing connections, so that a stopped server finds its own free again.
+/// A free port below those that the system uses for outgoing connections. So it is free again when a server restarts.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() * 61 % 12000) as u16;
@@ -394,7 +394,7 @@ pub fn module_path() -> PathBuf {
     path
 }
 
-/// What REDIS_IMAGE_CONFIG adds to every redis.conf: a line `name value` each. A test's own lines come after it.
+/// The lines `name value` that REDIS_IMAGE_CONFIG adds to every redis.conf. A test's own lines come after them.
 fn lines_for_every_server() -> Vec<(String, String)> {
     let text = std::env::var("REDIS_IMAGE_CONFIG").unwrap_or_default();
     let line = |line: &str| {

@@ -1,5 +1,5 @@
-//! A classifier that the tests make themselves: the mean colour of a picture is its scores for red, green and blue.
-//! It loads in milliseconds and its results can be reckoned by hand.
+//! A tiny classifier: its scores for red, green and blue are the mean colour of the picture. It loads in milliseconds,
+//! and its results can be worked out by hand.
 
 use super::photos;
 use super::protobuf::{Message, model, node, tensor, value};
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// One model's folder, before it is written. A test changes what it is about.
+/// The files of a model before they are written, so that a test can change them.
 #[derive(Clone)]
 pub struct Model {
     pub manifest: String,
@@ -15,15 +15,15 @@ pub struct Model {
     pub weights: Vec<u8>,
 }
 
-/// How a graph differs from the usual one.
+/// A flaw in the graph.
 pub enum Flaw {
-    /// A fourth score, where there are three labels.
+    /// Four scores for three labels.
     FourScores,
     /// An operator that no engine knows.
     UnknownOperator,
     /// An input of four channels.
     FourChannels,
-    /// Scores divided by their sum: NaN for a black picture, and for no other.
+    /// Scores divided by their sum, which is NaN for a black picture only.
     DividesByZero,
 }
 
@@ -66,7 +66,7 @@ impl Model {
         Model { manifest, labels: "red\ngreen\nblue\n".to_owned(), weights }
     }
 
-    /// With `new` for `old` in the manifest.
+    /// Replaces `old` by `new` in the manifest.
     #[track_caller]
     pub fn replace(mut self, old: &str, new: &str) -> Model {
         assert!(self.manifest.contains(old), "the manifest has no {old}");
@@ -82,7 +82,7 @@ impl Model {
     }
 }
 
-/// A models folder with these.
+/// A models folder with these models.
 pub fn folder(models: &[(&str, Model)]) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, model) in models {

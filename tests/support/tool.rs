@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};
 
-/// `redis-image`, which cargo builds beside the module.
+/// `redis-image`, which cargo builds next to the module.
 pub fn tool() -> Command {
     let path = module_path().with_file_name("redis-image");
     assert!(path.is_file(), "no program at {}: `make test` builds it", path.display());
@@ -19,7 +19,7 @@ pub fn tool() -> Command {
     command
 }
 
-/// What it said, and how it ended.
+/// What the program printed, and its exit status.
 #[derive(Debug)]
 pub struct Told {
     pub out: String,
@@ -40,7 +40,7 @@ pub fn told(output: Output) -> Told {
 }
 
 impl Told {
-    /// Its standard output, one JSON text.
+    /// The standard output, which is JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))

@@ -43,7 +43,7 @@ impl Watch {
         String::from_utf8_lossy(&self.heard.lock().expect("the reader lives")).into_owned()
     }
 
-    /// What a monitor heard up to now.
+    /// What a monitor has heard so far.
     pub fn until_now(&self, server: &Server) -> String {
         let mark = format!("mark:{}", self.text().len());
         cmd("ECHO").arg(&mark).text(&mut server.client());
