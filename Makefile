@@ -13,7 +13,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: build models engine photos ## Recognises real photos inside a redis-server of its own
+demo: prepare models engine photos ## Recognises real photos inside a redis-server of its own
+	cargo build --release --package redis-image --package redis-image-annotate --lib --example draw
 	@tools/demo "$(RELEASE)"
 
 cluster: build models engine photos ## Sends photos through a cluster of six servers, one of which dies

@@ -1,4 +1,4 @@
-//! The module in real redis-servers: one file a concern. `support::harness` says how the tests are run.
+//! The module in real redis-servers: one file a concern. `tests/harness` says how the tests are run.
 
 // Its `#[test]` takes the place of the standard one in every module.
 #[macro_use]
@@ -41,6 +41,7 @@ mod gallery_replication;
 mod gallery_saves;
 mod golden;
 mod hostile;
+mod house;
 mod late;
 mod lifecycle;
 mod loading_beside;
@@ -66,5 +67,5 @@ mod versions;
 mod wait;
 
 fn main() -> std::process::ExitCode {
-    support::harness::main()
+    harness::main()
 }

@@ -1,5 +1,5 @@
 //! `#[test]` for a test binary without the standard harness: enters the function into the list that
-//! `support::harness` runs.
+//! crate `harness` runs.
 
 use proc_macro::TokenStream;
 
@@ -8,8 +8,8 @@ pub fn test(_arguments: TokenStream, function: TokenStream) -> TokenStream {
     let mut from_fn = function.clone().into_iter().skip_while(|token| token.to_string() != "fn");
     let name = from_fn.nth(1).expect("`#[test]` stands before a function");
     let entry = format!(
-        "::inventory::submit! {{
-            crate::support::harness::Test {{
+        "::harness::inventory::submit! {{
+            ::harness::Test {{
                 path: concat!(module_path!(), \"::\", stringify!({name})),
                 run: {name},
             }}

@@ -30,7 +30,6 @@ pub mod crowd;
 pub mod damaged;
 pub mod follow;
 pub mod galleries;
-pub mod harness;
 pub mod needs;
 mod seccomp;
 pub mod sentinel;

@@ -1,8 +1,8 @@
 //! What a test may need that not every machine has. Where it is missing, the test is skipped and says what would
 //! fetch it.
 
-use super::harness::skip;
 use super::{Ask, Server, repository};
+use harness::skip;
 use std::path::PathBuf;
 use std::process::Command;
 

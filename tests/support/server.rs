@@ -334,7 +334,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        if std::thread::panicking() && !super::harness::is_skipping() {
+        if std::thread::panicking() && !harness::is_skipping() {
             eprintln!(
                 "--- log of the server on port {} ---\n{}\n---",
                 self.port,

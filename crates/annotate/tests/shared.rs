@@ -1,21 +1,21 @@
-//! Real results over their photos, from the shared folder. Skipped where the folder is not there.
+//! Real results over their photos, from the shared folder.
 
-use std::path::PathBuf;
+#[macro_use]
+extern crate attribute;
+
+use std::process::ExitCode;
 
 use annotate::{annotate, read_photo};
+use harness::shared_folder;
 use serde_json::{Map, Value};
 
-fn shared() -> Option<PathBuf> {
-    let shared = match std::env::var_os("REDIS_IMAGE_SHARED") {
-        Some(path) => PathBuf::from(path),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-    };
-    shared.join("reference/expected.json").exists().then_some(shared)
+fn main() -> ExitCode {
+    harness::main()
 }
 
 #[test]
 fn every_result_is_drawn_over_its_photo() {
-    let Some(shared) = shared() else { return };
+    let shared = shared_folder();
     let expected = std::fs::read_to_string(shared.join("reference/expected.json")).unwrap();
     let expected: Value = serde_json::from_str(&expected).unwrap();
     let photos: &Map<String, Value> = expected["photos"].as_object().unwrap();
@@ -34,7 +34,7 @@ fn every_result_is_drawn_over_its_photo() {
 
 #[test]
 fn photos_of_every_orientation_are_read_upright() {
-    let Some(shared) = shared() else { return };
+    let shared = shared_folder();
     let folder = shared.join("reference/bad");
     let upright = read_photo(&folder.join("exif_orientation_1.jpg")).unwrap();
     let others = (2..=8).map(|number| format!("exif_orientation_{number}.jpg"));

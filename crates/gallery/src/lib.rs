@@ -24,6 +24,8 @@
 //! instruction set, so that replicas answer the same to the last bit; and equal similarities are
 //! ordered by sample id, which replicas share, rather than by row or subject id, which they do not.
 
+#![deny(unsafe_code)]
+
 mod allocation;
 mod binding;
 mod chunk;

@@ -3,6 +3,13 @@
 //! It knows nothing of Redis and may not: everything here is plain Rust, tested alone. Data flows
 //! one way: `decode` → `prepare` → `engine` → `tasks`.
 
+#![deny(unsafe_code)]
+
+// Its `#[test]` takes the place of the standard one in every module.
+#[cfg(test)]
+#[macro_use]
+extern crate attribute;
+
 mod ctc;
 pub mod decode;
 pub mod embedding;
@@ -145,4 +152,9 @@ pub struct Recognition {
     pub decoding: Duration,
     /// How long the graphs ran.
     pub inference: Duration,
+}
+
+#[cfg(test)]
+fn main() -> std::process::ExitCode {
+    harness::main()
 }

@@ -2,9 +2,8 @@
 //! header, the EXIF block, the segments that decoding needs, and, for decoders that want a file, a
 //! copy with nothing but these.
 //!
-//! The copy is a defence: zune-jpeg keeps every metadata segment, takes quadratic time over pieces
-//! of extended XMP, and decodes a baseline picture anew for each further scan. It gets none of
-//! these to see.
+//! The copy is a defence: zune-jpeg would spend memory and time on metadata and on needless scans. It gets
+//! none of these to see.
 
 use crate::error::RecognitionError;
 

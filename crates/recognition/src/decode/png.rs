@@ -96,7 +96,7 @@ fn row_buffers(stored_row: u64, width: u32, height: u32) -> u64 {
     while_it_grows + expanded
 }
 
-/// png 0.18.1 panics on a palette that ends inside a colour.
+/// Refuses what png 0.18.1 would panic at.
 fn check_palette(reader: &PngReader) -> Result<(), RecognitionError> {
     let info = reader.info();
     let palette_length = info.palette.as_ref().map(|palette| palette.len());

@@ -1,25 +1,20 @@
-//! Every file of the shared folder of hostile images, against its manifest. Skipped where the
-//! folder is not there.
+//! Every file of the shared folder of hostile images, against its manifest.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use harness::shared_folder;
 use serde_json::Value;
 
 use super::{DecodeLimits, Detail, Photo, decode};
 
-fn folder() -> Option<PathBuf> {
-    let shared = match std::env::var_os("REDIS_IMAGE_SHARED") {
-        Some(path) => PathBuf::from(path),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-    };
-    let folder = shared.join("reference/bad");
-    folder.join("MANIFEST.json").exists().then_some(folder)
+fn folder() -> PathBuf {
+    shared_folder().join("reference/bad")
 }
 
-fn shared_photo(name: &str) -> Option<Photo> {
-    let payload = std::fs::read(folder()?.join(name)).unwrap();
-    Some(decode(&payload, &DecodeLimits::default(), Detail::Full).unwrap())
+fn shared_photo(name: &str) -> Photo {
+    let payload = std::fs::read(folder().join(name)).unwrap();
+    decode(&payload, &DecodeLimits::default(), Detail::Full).unwrap()
 }
 
 fn mean_colour(photo: &Photo) -> [f64; 3] {
@@ -39,7 +34,7 @@ fn difference(one: &Photo, other: &Photo) -> f64 {
 
 #[test]
 fn every_file_gives_what_its_manifest_says() {
-    let Some(folder) = folder() else { return };
+    let folder = folder();
     let manifest = std::fs::read_to_string(folder.join("MANIFEST.json")).unwrap();
     let manifest: serde_json::Map<String, Value> = serde_json::from_str(&manifest).unwrap();
     let mut wrong = Vec::new();
@@ -82,37 +77,31 @@ fn every_file_gives_what_its_manifest_says() {
 
 #[test]
 fn scans_of_single_components_have_the_right_colours() {
-    let Some(photo) = shared_photo("jpeg_scan_per_component.jpg") else {
-        return;
-    };
+    let photo = shared_photo("jpeg_scan_per_component.jpg");
     for (found, expected) in mean_colour(&photo).into_iter().zip([146.0, 111.0, 85.0]) {
         assert!((found - expected).abs() < 2.0, "{:?}", mean_colour(&photo));
     }
-    let ordinary = shared_photo("jpeg_420.jpg").unwrap();
+    let ordinary = shared_photo("jpeg_420.jpg");
     assert!(difference(&photo, &ordinary) < 2.0, "{}", difference(&photo, &ordinary));
 }
 
 #[test]
 fn the_same_picture_in_every_orientation() {
-    let Some(upright) = shared_photo("exif_orientation_1.jpg") else {
-        return;
-    };
+    let upright = shared_photo("exif_orientation_1.jpg");
     for number in 2..=8 {
-        let photo = shared_photo(&format!("exif_orientation_{number}.jpg")).unwrap();
+        let photo = shared_photo(&format!("exif_orientation_{number}.jpg"));
         let difference = difference(&photo, &upright);
         assert!(difference < 4.0, "orientation {number}: {difference}");
     }
     for name in ["exif_orientation_6_big_endian.jpg", "exif_orientation_6.webp"] {
-        let difference = difference(&shared_photo(name).unwrap(), &upright);
+        let difference = difference(&shared_photo(name), &upright);
         assert!(difference < 8.0, "{name}: {difference}");
     }
 }
 
 #[test]
 fn the_same_picture_in_every_jpeg_coding() {
-    let Some(ordinary) = shared_photo("jpeg_baseline.jpg") else {
-        return;
-    };
+    let ordinary = shared_photo("jpeg_baseline.jpg");
     for name in [
         "jpeg_411.jpg",
         "jpeg_420.jpg",
@@ -130,7 +119,7 @@ fn the_same_picture_in_every_jpeg_coding() {
         "jpeg_sampling_uneven.jpg",
         "jpeg_ycck_adobe.jpg",
     ] {
-        let difference = difference(&shared_photo(name).unwrap(), &ordinary);
+        let difference = difference(&shared_photo(name), &ordinary);
         assert!(difference < 8.0, "{name}: {difference}");
     }
 }

@@ -18,8 +18,7 @@ const ANIMATION_FRAME_HEADER: usize = 16;
 /// Probability tables, chunk maps, the trees of small images inside a lossless one, and other small
 /// things.
 const SMALL_BUFFERS: u64 = 512 * 1024;
-/// A part of lossy data whose length is claimed as up to 16 MiB is reserved before its end is
-/// noticed to be missing.
+/// What image-webp 0.2.4 may reserve for lossy data beyond what the file holds.
 const CLAIMED_PARTITION: u64 = 16 * 1024 * 1024;
 /// What the decoder keeps of each 16x16 pixels of lossy data, tripled because the list grows by
 /// doubling.

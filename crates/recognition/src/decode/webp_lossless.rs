@@ -1,9 +1,8 @@
 //! How much memory the coding trees of lossless WebP data take, without keeping them.
 //!
-//! The format allows 65536 groups of five trees for a picture of one pixel, and a tree of 70 KB in
-//! 6 bytes of data: 2 MB of file make image-webp 0.2.4 reserve gigabytes. So everything before the
-//! pixels is read here first. The names follow the specification, "WebP Lossless Bitstream"; what
-//! image-webp would refuse may pass here, as it refuses it later.
+//! A short file can make image-webp 0.2.4 reserve gigabytes for them, so everything before the pixels is
+//! read here first. The names follow the specification, "WebP Lossless Bitstream"; what image-webp would
+//! refuse may pass here, as it refuses it later.
 
 use crate::error::RecognitionError;
 
@@ -227,7 +226,7 @@ impl Code {
 
 fn read_code(reader: &mut Reader, alphabet: usize) -> Option<Code> {
     if reader.bit()? {
-        return read_simple_code(reader);
+        return read_simple_code(reader, alphabet);
     }
     let mut code_lengths = [0; CODE_LENGTH_ORDER.len()];
     let written = reader.number(4)? + 4;
@@ -264,7 +263,7 @@ fn read_code(reader: &mut Reader, alphabet: usize) -> Option<Code> {
 }
 
 /// A code of one or two symbols, written out.
-fn read_simple_code(reader: &mut Reader) -> Option<Code> {
+fn read_simple_code(reader: &mut Reader, alphabet: usize) -> Option<Code> {
     let symbol_count = reader.number(1)? + 1;
     let first_symbol_bits = if reader.bit()? { 8 } else { 1 };
     let mut symbols = vec![reader.number(first_symbol_bits)? as u16];
@@ -272,6 +271,10 @@ fn read_simple_code(reader: &mut Reader) -> Option<Code> {
     if symbol_count == 2 {
         symbols.push(reader.number(8)? as u16);
         counts[1] = 2;
+    }
+    // Written in 8 bits, a symbol may lie outside of a small alphabet.
+    if symbols.iter().any(|symbol| usize::from(*symbol) >= alphabet) {
+        return None;
     }
     Some(Code { counts, symbols, is_simple: true })
 }
@@ -339,3 +342,17 @@ const NEIGHBOURS: [(i8, i8); 120] = [
     (-6, 6), (8, 3),  (5, 7),  (-5, 7), (7, 5),  (-7, 5), (8, 4),  (6, 7),
     (-6, 7), (7, 6),  (-7, 6), (8, 5),  (7, 7),  (-7, 7), (8, 6),  (8, 7)
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_simple_code_holds_symbols_of_its_alphabet_only() {
+        // Simple, one symbol, in 8 bits: 200.
+        let bits = (200u16 << 3 | 0b101).to_le_bytes();
+        let read = |alphabet| read_code(&mut Reader { bytes: &bits, position: 0 }, alphabet);
+        assert!(read(LITERALS).is_some());
+        assert!(read(DISTANCE_CODES).is_none());
+    }
+}

@@ -1,7 +1,5 @@
 //! The whole task on pictures that `rxing`'s own writers draw, and on the shared photos.
 
-use std::path::PathBuf;
-
 use rxing::{BarcodeFormat, MultiFormatWriter, Writer};
 use serde_json::Value;
 
@@ -253,17 +251,9 @@ fn manifests_name_formats_and_nothing_else() {
     }
 }
 
-fn shared() -> Option<PathBuf> {
-    let shared = match std::env::var_os("REDIS_IMAGE_SHARED") {
-        Some(path) => PathBuf::from(path),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-    };
-    shared.join("photos/truth.json").exists().then_some(shared)
-}
-
 #[test]
 fn shared_photos_say_what_a_person_sees() {
-    let Some(shared) = shared() else { return };
+    let shared = harness::shared_folder();
     // Too blurred, or with bars that run into each other: no reading is right, a wrong one is not.
     const UNREAD: [&str; 3] = [
         "barcodes/ean13-2_01_9780804816632.png",

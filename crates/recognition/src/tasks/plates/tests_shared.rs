@@ -1,7 +1,8 @@
-//! Both settings on the shared photos. Skipped where those or the weights are not there.
+//! Both settings on the shared photos.
 
 use std::path::PathBuf;
 
+use harness::{need, shared_folder};
 use serde_json::Value;
 
 use super::*;
@@ -10,27 +11,21 @@ use crate::engine::{EngineChoice, Engines};
 use crate::folder::Folder;
 use crate::manifest::Manifest;
 
-fn shared() -> PathBuf {
-    match std::env::var_os("REDIS_IMAGE_SHARED") {
-        Some(path) => PathBuf::from(path),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-    }
+fn json(file: &str) -> Value {
+    let text = std::fs::read_to_string(shared_folder().join(file)).unwrap();
+    serde_json::from_str(&text).unwrap()
 }
 
-fn json(file: &str) -> Option<Value> {
-    let text = std::fs::read_to_string(shared().join(file)).ok()?;
-    Some(serde_json::from_str(&text).unwrap())
-}
-
-/// The task with a setting; none without its weights.
-pub fn task(setting: &str) -> Option<Box<dyn Task>> {
+/// The task with a setting. Skips the test without the weights.
+pub fn task(setting: &str) -> Box<dyn Task> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let path = root.join("models/plates");
     let text = std::fs::read_to_string(path.join("model.toml")).unwrap();
     let text = text.replace("setting = \"thorough\"", &format!("setting = \"{setting}\""));
     let manifest: PlatesManifest = Manifest::parse(&text).unwrap().body().unwrap();
-    if manifest.graphs().iter().any(|graph| !path.join(&graph.file).exists()) {
-        return None;
+    for graph in manifest.graphs() {
+        let file = path.join(&graph.file);
+        need(file.exists().then_some(()), &format!("models/plates/{}", graph.file));
     }
     let folder = Folder::open(&path).unwrap();
     let labels = folder.labels(manifest.labels().unwrap()).unwrap();
@@ -38,7 +33,7 @@ pub fn task(setting: &str) -> Option<Box<dyn Task>> {
     let engines = Engines::find(EngineChoice::Auto, &[root.join("onnxruntime")]);
     let task = Plates::load(&manifest, &labels, &mut Loading::new(&folder, &engines)).unwrap();
     task.try_out(&mut Scratch::default()).unwrap();
-    Some(task)
+    task
 }
 
 pub fn result_of(task: &dyn Task, file: &std::path::Path) -> Value {
@@ -49,7 +44,7 @@ pub fn result_of(task: &dyn Task, file: &std::path::Path) -> Value {
 }
 
 fn plates_of(task: &dyn Task, photo: &str) -> Vec<Value> {
-    let result = result_of(task, &shared().join("photos").join(photo));
+    let result = result_of(task, &shared_folder().join("photos").join(photo));
     result["plates"].as_array().unwrap().clone()
 }
 
@@ -67,9 +62,7 @@ fn rect(value: &Value) -> Rect {
 
 #[test]
 fn quick_gives_what_the_reference_gives() {
-    let (Some(expected), Some(task)) = (json("reference/expected.json"), task("quick")) else {
-        return;
-    };
+    let (expected, task) = (json("reference/expected.json"), task("quick"));
     let mut compared = 0;
     for (photo, row) in expected["photos"].as_object().unwrap() {
         let Some(wanted) = row["plates"]["plates"].as_array() else { continue };
@@ -95,7 +88,7 @@ fn quick_gives_what_the_reference_gives() {
 
 #[test]
 fn thorough_names_formats_and_leaves_separators_out() {
-    let (Some(_), Some(task)) = (json("photos/truth.json"), task("thorough")) else { return };
+    let task = task("thorough");
     for (photo, text, format) in [
         ("plates/cn_hyperlpr_2.jpg", "藏DT5022", "cn-blue"),
         ("plates/cn_hyperlpr_test_img.jpg", "苏ED51712", "cn-green"),
@@ -109,7 +102,7 @@ fn thorough_names_formats_and_leaves_separators_out() {
 
 #[test]
 fn thorough_reads_plates_of_many_countries() {
-    let (Some(truth), Some(task)) = (json("photos/truth.json"), task("thorough")) else { return };
+    let (truth, task) = (json("photos/truth.json"), task("thorough"));
     let mut table = Vec::new();
     for (country, least) in [("us", 0.72), ("eu", 0.62), ("br", 0.88)] {
         let start = format!("plates/labelled/{country}_");
@@ -137,10 +130,10 @@ fn thorough_reads_plates_of_many_countries() {
 
 #[test]
 fn thorough_sees_no_plates_where_there_are_none() {
-    let Some(task) = task("thorough") else { return };
+    let task = task("thorough");
     let (mut photos, mut found) = (0, Vec::new());
     for folder in ["faces", "objects", "text", "barcodes", "barcodes/formats"] {
-        let Ok(files) = std::fs::read_dir(shared().join("photos").join(folder)) else { return };
+        let files = std::fs::read_dir(shared_folder().join("photos").join(folder)).unwrap();
         for file in files.map(|file| file.unwrap().path()).filter(|path| path.is_file()) {
             let result = result_of(&*task, &file);
             photos += 1;

@@ -162,7 +162,7 @@ fn picture(drawn: &Drawn) -> Photo {
 
 #[test]
 fn thorough_reads_both_rows_of_a_plate() {
-    let Some(task) = task("thorough") else { return };
+    let task = task("thorough");
     let mut right = 0;
     for drawn in &PLATES {
         let photo = picture(drawn);

@@ -1,8 +1,9 @@
-//! How much `thorough` reads at most, and how much photos need. Skipped without the weights.
+//! How much `thorough` reads at most, and how much photos need.
 
 use std::path::PathBuf;
 
 use ab_glyph::{Font, FontRef, ScaleFont, point};
+use harness::{need, shared_folder};
 
 use super::*;
 use crate::decode::{DecodeLimits, decode};
@@ -20,17 +21,18 @@ fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn open() -> Option<Text> {
+fn open() -> Text {
     let path = project().join("models/text");
     let text = std::fs::read_to_string(path.join("model.toml")).unwrap();
     let manifest: TextManifest = Manifest::parse(&text).unwrap().body().unwrap();
-    if manifest.graphs().iter().any(|graph| !path.join(&graph.file).exists()) {
-        return None;
+    for graph in manifest.graphs() {
+        let file = path.join(&graph.file);
+        need(file.exists().then_some(()), &format!("models/text/{}", graph.file));
     }
     let folder = Folder::open(&path).unwrap();
     let labels = folder.labels(manifest.labels().unwrap()).unwrap();
     let engines = Engines::find(EngineChoice::Auto, &[project().join("onnxruntime")]);
-    Some(Text::open(&manifest, &labels, &mut Loading::new(&folder, &engines)).unwrap())
+    Text::open(&manifest, &labels, &mut Loading::new(&folder, &engines)).unwrap()
 }
 
 /// How many lines, and the widths read: once, and again.
@@ -51,13 +53,10 @@ const MOST_NEEDED: [&str; 4] = [
 
 #[test]
 fn no_photo_comes_near_the_bounds() {
-    let Some(text) = open() else { return };
-    let shared = match std::env::var_os("REDIS_IMAGE_SHARED") {
-        Some(path) => PathBuf::from(path),
-        None => project().join("../shared"),
-    };
+    let text = open();
+    let shared = shared_folder();
     for name in MOST_NEEDED {
-        let Ok(payload) = std::fs::read(shared.join("photos").join(name)) else { return };
+        let payload = std::fs::read(shared.join("photos").join(name)).unwrap();
         let photo = decode(&payload, &DecodeLimits::default(), text.detail()).unwrap();
         let (lines, once, again) = read(&text, &photo);
         println!("{name}: {lines} lines, {once} read once, {again} again");
@@ -95,7 +94,7 @@ fn page(width: usize, height: usize, letter: f32) -> Photo {
 
 #[test]
 fn a_page_full_of_letters_is_read_up_to_the_bounds() {
-    let Some(mut text) = open() else { return };
+    let mut text = open();
     let page = page(500, 300, 16.0);
     let (all, once, _) = read(&text, &page);
     assert!(all >= 8 && once > 2 * ONE_LINE, "{all} lines, {once}");
@@ -109,7 +108,7 @@ fn a_page_full_of_letters_is_read_up_to_the_bounds() {
 
 #[test]
 fn doubtful_lines_are_read_again_up_to_the_bound() {
-    let Some(mut text) = open() else { return };
+    let mut text = open();
     // Letters that are too faint and small to be sure of.
     let mut page = page(300, 150, 9.0);
     page.rgb.iter_mut().for_each(|sample| *sample = 205 + *sample / 6);

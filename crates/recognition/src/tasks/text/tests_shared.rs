@@ -1,9 +1,10 @@
-//! Both settings on the shared photos. Skipped where the photos or the weights are not there.
+//! Both settings on the shared photos.
 
 use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use harness::{need, shared_folder};
 use image::{DynamicImage, GenericImageView, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 use serde_json::Value;
 
@@ -15,22 +16,14 @@ fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn shared() -> Option<PathBuf> {
-    let shared = match std::env::var_os("REDIS_IMAGE_SHARED") {
-        Some(path) => PathBuf::from(path),
-        None => project().join("../shared"),
-    };
-    shared.join("reference/expected.json").exists().then_some(shared)
-}
-
-/// The project's model with another setting, if its weights are there. Each test has a folder of its
-/// own.
-fn model(setting: &str, test: &str) -> Option<Recognizer> {
+/// The project's model with another setting, in a folder of the test's own. Skips the test without the weights.
+fn model(setting: &str, test: &str) -> Recognizer {
     let folder = project().join("models/text");
     let target = std::env::temp_dir().join(format!("redis-image-{test}-{}", std::process::id()));
     std::fs::create_dir_all(&target).unwrap();
     for file in ["ppocr-det.onnx", "ppocr-cls.onnx", "ppocr-rec.onnx", "characters.txt"] {
-        std::fs::copy(folder.join(file), target.join(file)).ok()?;
+        let copied = std::fs::copy(folder.join(file), target.join(file));
+        need(copied.ok(), &format!("models/text/{file}"));
     }
     let manifest = std::fs::read_to_string(folder.join("model.toml")).unwrap();
     let manifest = manifest.replace("setting = \"thorough\"", &format!("setting = \"{setting}\""));
@@ -39,7 +32,7 @@ fn model(setting: &str, test: &str) -> Option<Recognizer> {
     let model = Recognizer::open(&target, Arc::new(engines)).unwrap();
     model.load().unwrap();
     std::fs::remove_dir_all(&target).unwrap();
-    Some(model)
+    model
 }
 
 fn recognize(model: &Recognizer, payload: &[u8]) -> Value {
@@ -67,7 +60,7 @@ fn iou(a: [f64; 4], b: [f64; 4]) -> f64 {
 
 #[test]
 fn quick_is_the_reference() {
-    let (Some(shared), Some(model)) = (shared(), model("quick", "quick")) else { return };
+    let (shared, model) = (shared_folder(), model("quick", "quick"));
     let expected = std::fs::read_to_string(shared.join("reference/expected.json")).unwrap();
     let expected: Value = serde_json::from_str(&expected).unwrap();
     let mut wrong = Vec::new();
@@ -123,7 +116,7 @@ fn png(picture: impl Into<DynamicImage>) -> Vec<u8> {
 /// turned (but for a prompt at its edge), and also as ink on a transparent ground.
 #[test]
 fn thorough_reads_a_page_in_every_direction() {
-    let (Some(shared), Some(model)) = (shared(), model("thorough", "page")) else { return };
+    let (shared, model) = (shared_folder(), model("thorough", "page"));
     let page = image::open(shared.join("photos/text/page.png")).unwrap();
     let truth = [
         "Region-basedsegmentation",
@@ -154,7 +147,7 @@ fn thorough_reads_a_page_in_every_direction() {
 #[test]
 fn pictures_without_text_have_no_lines() {
     for setting in ["quick", "thorough"] {
-        let Some(model) = model(setting, &format!("none-{setting}")) else { return };
+        let model = model(setting, &format!("none-{setting}"));
         for (width, height) in [(1, 1), (8, 8), (1, 20_000), (20_000, 9), (640, 480)] {
             let white = RgbImage::from_pixel(width, height, Rgb([255; 3]));
             let result = recognize(&model, &png(white));

@@ -5,8 +5,12 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
+
+// For what the attribute `#[test]` expands to.
+pub use inventory;
 
 /// A function with the attribute `#[test]`, which enters it here.
 pub struct Test {
@@ -33,6 +37,25 @@ pub fn skip(reason: impl Into<String>) -> ! {
 /// Is this thread unwinding because a test is skipped, not because it failed?
 pub fn is_skipping() -> bool {
     SKIPPING.get()
+}
+
+/// The folder of reference results, photos and hostile files that lies beside some checkouts; skips the test without it.
+pub fn shared_folder() -> PathBuf {
+    let folder = match std::env::var_os("REDIS_IMAGE_SHARED") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+    };
+    if !folder.join("reference/expected.json").is_file() {
+        skip("there is no folder `shared` beside the project");
+    }
+    folder
+}
+
+/// What a test cannot do without; skips the test if there is none.
+pub fn need<T>(found: Option<T>, missing: &str) -> T {
+    found.unwrap_or_else(|| {
+        skip(format!("{missing} is missing: `make models photos onnxruntime` fetches it"))
+    })
 }
 
 /// The `main` of a test binary.
