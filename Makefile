@@ -8,7 +8,7 @@ PORT ?= 6379
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo cluster mall test test-servers lint build dist models onnxruntime photos clients run bench clean prepare engine
+.PHONY: help demo cluster mall test test-servers test-asan coverage lint build dist models onnxruntime photos clients run bench clean prepare engine
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,6 +30,12 @@ test: models onnxruntime photos clients ## Proves every promise on real servers 
 test-servers: models onnxruntime photos ## Runs the suite on Redis 7.0, 8.0 and 8.2, Valkey 8.1 and 9.1 (SERVER=… only one)
 	cargo build --workspace --all-targets $(FEATURES)
 	@tools/test-servers $(SERVER)
+
+test-asan: models photos ## Runs the suite's parts on memory with the module built with AddressSanitizer
+	@tools/test-asan
+
+coverage: models onnxruntime photos ## Says how much of each room of the code the tests run
+	@tools/coverage
 
 lint: prepare ## Checks form and rules of the code
 	cargo fmt --all --check
