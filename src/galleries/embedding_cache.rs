@@ -16,13 +16,13 @@ use crate::metrics::METRICS;
 use crate::settings;
 
 /// A picture, and the model with its version.
-type Key = (Digest, CString);
+type CacheKey = (Digest, CString);
 
 #[derive(Default)]
 struct EmbeddingCache {
     /// With the time of the last use, a number that grows.
-    pictures: HashMap<Key, (u64, Arc<[Embedded]>)>,
-    by_use: BTreeMap<u64, Key>,
+    pictures: HashMap<CacheKey, (u64, Arc<[Embedded]>)>,
+    by_use: BTreeMap<u64, CacheKey>,
     last: u64,
     /// Jobs up to this one began before somebody was forgotten.
     emptied_at: Option<JobId>,

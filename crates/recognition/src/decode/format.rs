@@ -9,7 +9,7 @@ const SUPPORTED: &str = "supported are JPEG, PNG, WebP, GIF and BMP";
 
 /// A format that is decoded here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum FileFormat {
     Jpeg,
     Png,
     Gif,
@@ -17,7 +17,7 @@ pub(super) enum Format {
     Bmp,
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for FileFormat {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Jpeg => "JPEG",
@@ -49,21 +49,21 @@ const UNSUPPORTED: &[(&[u8], &str)] = &[
 ];
 
 /// The format of a payload.
-pub(super) fn recognise(payload: &[u8]) -> Result<Format, RecognitionError> {
+pub(super) fn recognise(payload: &[u8]) -> Result<FileFormat, RecognitionError> {
     if payload.starts_with(b"\xff\xd8") {
-        return Ok(Format::Jpeg);
+        return Ok(FileFormat::Jpeg);
     }
     if payload.starts_with(b"\x89PNG\r\n\x1a\n") {
-        return Ok(Format::Png);
+        return Ok(FileFormat::Png);
     }
     if payload.starts_with(b"GIF87a") || payload.starts_with(b"GIF89a") {
-        return Ok(Format::Gif);
+        return Ok(FileFormat::Gif);
     }
     if payload.starts_with(b"RIFF") && payload.get(8..12) == Some(b"WEBP") {
-        return Ok(Format::WebP);
+        return Ok(FileFormat::WebP);
     }
     if payload.starts_with(b"BM") {
-        return Ok(Format::Bmp);
+        return Ok(FileFormat::Bmp);
     }
     Err(RecognitionError::BadImage(describe_unsupported(payload)))
 }

@@ -32,7 +32,7 @@ pub(super) fn decode(
     let Some(frame) = decoder.next_frame_info().map_err(|error| damaged(&error))? else {
         return Err(RecognitionError::BadImage("the GIF has no frame".to_owned()));
     };
-    let placement = Placement {
+    let placement = FramePlacement {
         left: usize::from(frame.left),
         top: usize::from(frame.top),
         width: usize::from(frame.width),
@@ -68,7 +68,7 @@ pub(super) fn decode(
 }
 
 /// Where the frame is on the screen, in pixels.
-struct Placement {
+struct FramePlacement {
     left: usize,
     top: usize,
     width: usize,
@@ -108,7 +108,7 @@ fn screen_colour(decoder: &Decoder<&[u8]>) -> Option<[u8; 3]> {
 }
 
 /// Puts the frame onto the screen; what reaches beyond it is cut off.
-fn paint(screen: &mut [u8], indices: &[u8], placement: &Placement, colours: &[[u8; 3]; 256]) {
+fn paint(screen: &mut [u8], indices: &[u8], placement: &FramePlacement, colours: &[[u8; 3]; 256]) {
     let (pixels, _) = screen.as_chunks_mut::<3>();
     let screen_rows = pixels.chunks_exact_mut(placement.screen_width).skip(placement.top);
     for (screen_row, frame_row) in screen_rows.zip(indices.chunks_exact(placement.width)) {

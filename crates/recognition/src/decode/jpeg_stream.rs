@@ -91,7 +91,7 @@ pub(super) struct JpegStream<'a> {
 impl<'a> JpegStream<'a> {
     /// Reads all segments up to the end of the picture.
     pub fn read(payload: &'a [u8]) -> Result<Self, RecognitionError> {
-        Reader {
+        SegmentReader {
             payload,
             position: 2,
             segments: Vec::new(),
@@ -130,7 +130,7 @@ impl<'a> JpegStream<'a> {
     }
 }
 
-struct Reader<'a> {
+struct SegmentReader<'a> {
     payload: &'a [u8],
     position: usize,
     segments: Vec<Segment<'a>>,
@@ -142,7 +142,7 @@ struct Reader<'a> {
     first_scan_is_complete: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SegmentReader<'a> {
     fn read(mut self) -> Result<JpegStream<'a>, RecognitionError> {
         while let Some(marker) = self.next_marker() {
             match marker {

@@ -33,7 +33,7 @@ mod tests_webp;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::error::{RecognitionError, printable};
-use format::Format;
+use format::FileFormat;
 pub use limits::{DecodeLimits, Detail};
 pub use photo::Photo;
 pub use transparency::Background;
@@ -67,11 +67,11 @@ pub fn decode(
     let Wanted { detail, background } = wanted.into();
     let format = format::recognise(payload)?;
     let decode_format = || match format {
-        Format::Jpeg => jpeg::decode(payload, limits, detail),
-        Format::Png => png::decode(payload, limits, background),
-        Format::Gif => gif::decode(payload, limits, background),
-        Format::WebP => webp::decode(payload, limits, background),
-        Format::Bmp => bmp::decode(payload, limits, background),
+        FileFormat::Jpeg => jpeg::decode(payload, limits, detail),
+        FileFormat::Png => png::decode(payload, limits, background),
+        FileFormat::Gif => gif::decode(payload, limits, background),
+        FileFormat::WebP => webp::decode(payload, limits, background),
+        FileFormat::Bmp => bmp::decode(payload, limits, background),
     };
     // The closure shares nothing that outlives it but the payload, which nobody writes: a panic
     // leaves no broken state.
@@ -87,7 +87,7 @@ pub fn decode(
     Ok(orientation::upright(decoded, limits.memory))
 }
 
-fn error_of_panic(format: Format, panic: &(dyn std::any::Any + Send)) -> RecognitionError {
+fn error_of_panic(format: FileFormat, panic: &(dyn std::any::Any + Send)) -> RecognitionError {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
     RecognitionError::BadImage(format!(

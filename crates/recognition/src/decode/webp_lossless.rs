@@ -31,7 +31,7 @@ pub(super) fn tree_memory(
     limit: u64,
     has_header: bool,
 ) -> Result<u64, RecognitionError> {
-    let mut reader = Reader { bytes: bits, position: 0 };
+    let mut reader = BitReader { bytes: bits, position: 0 };
     if has_header {
         reader.skip(14 + 14 + 1 + 3);
     }
@@ -43,7 +43,7 @@ pub(super) fn tree_memory(
     })
 }
 
-fn measure(reader: &mut Reader, width: usize, height: usize, limit: u64) -> Option<u64> {
+fn measure(reader: &mut BitReader, width: usize, height: usize, limit: u64) -> Option<u64> {
     let coded_width = skip_transforms(reader, width, height)?;
     let cache_bits = read_cache_bits(reader)?;
     let mut groups = 1;
@@ -69,7 +69,7 @@ fn measure(reader: &mut Reader, width: usize, height: usize, limit: u64) -> Opti
 
 /// Passes over the transforms; the width of the picture that is coded, smaller if it has few
 /// colours.
-fn skip_transforms(reader: &mut Reader, width: usize, height: usize) -> Option<usize> {
+fn skip_transforms(reader: &mut BitReader, width: usize, height: usize) -> Option<usize> {
     let mut coded_width = width;
     let mut seen = [false; 4];
     while reader.bit()? {
@@ -100,7 +100,7 @@ fn skip_transforms(reader: &mut Reader, width: usize, height: usize) -> Option<u
     Some(coded_width)
 }
 
-fn read_cache_bits(reader: &mut Reader) -> Option<Option<usize>> {
+fn read_cache_bits(reader: &mut BitReader) -> Option<Option<usize>> {
     if !reader.bit()? {
         return Some(None);
     }
@@ -114,7 +114,7 @@ fn alphabets(cache_bits: Option<usize>) -> [usize; 5] {
 }
 
 /// A small image inside the picture's data: its pixels as ARGB.
-fn read_image(reader: &mut Reader, width: usize, height: usize) -> Option<Vec<u32>> {
+fn read_image(reader: &mut BitReader, width: usize, height: usize) -> Option<Vec<u32>> {
     let count = width * height;
     let cache_bits = read_cache_bits(reader)?;
     let mut cache = vec![0u32; cache_bits.map_or(0, |bits| 1 << bits)];
@@ -160,7 +160,7 @@ fn read_image(reader: &mut Reader, width: usize, height: usize) -> Option<Vec<u3
 }
 
 /// A length or distance from its prefix code.
-fn read_extended(reader: &mut Reader, symbol: usize) -> Option<usize> {
+fn read_extended(reader: &mut BitReader, symbol: usize) -> Option<usize> {
     if symbol < 4 {
         return Some(symbol + 1);
     }
@@ -182,14 +182,14 @@ fn plane_distance(code: usize, width: usize) -> usize {
 
 /// A prefix code: how many codes there are of each length, and the symbols in the order of their
 /// codes.
-struct Code {
+struct PrefixCode {
     counts: [u16; LONGEST_CODE + 1],
     symbols: Vec<u16>,
     is_simple: bool,
 }
 
-impl Code {
-    fn read(&self, reader: &mut Reader) -> Option<usize> {
+impl PrefixCode {
+    fn read(&self, reader: &mut BitReader) -> Option<usize> {
         if let [only] = self.symbols[..] {
             return Some(usize::from(only)); // takes no bits
         }
@@ -224,7 +224,7 @@ impl Code {
     }
 }
 
-fn read_code(reader: &mut Reader, alphabet: usize) -> Option<Code> {
+fn read_code(reader: &mut BitReader, alphabet: usize) -> Option<PrefixCode> {
     if reader.bit()? {
         return read_simple_code(reader, alphabet);
     }
@@ -263,7 +263,7 @@ fn read_code(reader: &mut Reader, alphabet: usize) -> Option<Code> {
 }
 
 /// A code of one or two symbols, written out.
-fn read_simple_code(reader: &mut Reader, alphabet: usize) -> Option<Code> {
+fn read_simple_code(reader: &mut BitReader, alphabet: usize) -> Option<PrefixCode> {
     let symbol_count = reader.number(1)? + 1;
     let first_symbol_bits = if reader.bit()? { 8 } else { 1 };
     let mut symbols = vec![reader.number(first_symbol_bits)? as u16];
@@ -276,11 +276,11 @@ fn read_simple_code(reader: &mut Reader, alphabet: usize) -> Option<Code> {
     if symbols.iter().any(|symbol| usize::from(*symbol) >= alphabet) {
         return None;
     }
-    Some(Code { counts, symbols, is_simple: true })
+    Some(PrefixCode { counts, symbols, is_simple: true })
 }
 
 /// The canonical code of these code lengths, 0 for an unused symbol.
-fn code_of_lengths(lengths: &[u8]) -> Option<Code> {
+fn code_of_lengths(lengths: &[u8]) -> Option<PrefixCode> {
     let mut counts = [0u16; LONGEST_CODE + 1];
     for &length in lengths.iter().filter(|&&length| length != 0) {
         counts[usize::from(length)] += 1;
@@ -293,16 +293,16 @@ fn code_of_lengths(lengths: &[u8]) -> Option<Code> {
         let of_this_length = lengths.iter().enumerate().filter(|&(_, &found)| found == length);
         symbols.extend(of_this_length.map(|(symbol, _)| symbol as u16));
     }
-    (!symbols.is_empty()).then_some(Code { counts, symbols, is_simple: false })
+    (!symbols.is_empty()).then_some(PrefixCode { counts, symbols, is_simple: false })
 }
 
 /// Bits, the lowest of each byte first.
-struct Reader<'a> {
+struct BitReader<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
-impl Reader<'_> {
+impl BitReader<'_> {
     fn skip(&mut self, bits: usize) {
         self.position += bits;
     }
@@ -351,7 +351,7 @@ mod tests {
     fn a_simple_code_holds_symbols_of_its_alphabet_only() {
         // Simple, one symbol, in 8 bits: 200.
         let bits = (200u16 << 3 | 0b101).to_le_bytes();
-        let read = |alphabet| read_code(&mut Reader { bytes: &bits, position: 0 }, alphabet);
+        let read = |alphabet| read_code(&mut BitReader { bytes: &bits, position: 0 }, alphabet);
         assert!(read(LITERALS).is_some());
         assert!(read(DISTANCE_CODES).is_none());
     }

@@ -44,7 +44,7 @@ pub fn resize(
     let rows = rows_under(crop, photo, height);
     let row_bytes = photo.width as usize * 3;
     let pixels = &photo.rgb[rows.start * row_bytes..rows.end * row_bytes];
-    let source = Source { pixels, width: photo.width, height: rows.len() as u32 };
+    let source = Pixels { pixels, width: photo.width, height: rows.len() as u32 };
     let top = crop.top - rows.start as f64;
     if width as usize * rows.len() > MAX_NARROWED {
         let part = [crop.left, top, crop.width, crop.height];
@@ -53,7 +53,7 @@ pub fn resize(
     let full_height = f64::from(source.height);
     let part = [crop.left, 0.0, crop.width, full_height];
     scale(resizer, source, part, narrowed, width, rows.len() as u32)?;
-    let source = Source { pixels: narrowed, width, height: rows.len() as u32 };
+    let source = Pixels { pixels: narrowed, width, height: rows.len() as u32 };
     scale(resizer, source, [0.0, top, f64::from(width), crop.height], resized, width, height)
 }
 
@@ -67,7 +67,7 @@ fn rows_under(crop: &Crop, photo: &Photo, height: u32) -> Range<usize> {
 }
 
 /// 8-bit RGB pixels.
-struct Source<'a> {
+struct Pixels<'a> {
     pixels: &'a [u8],
     width: u32,
     height: u32,
@@ -76,7 +76,7 @@ struct Source<'a> {
 /// Scales a part (left, top, width, height) of the source to `width` x `height`.
 fn scale(
     resizer: &mut Resizer,
-    source: Source,
+    source: Pixels,
     [left, top, part_width, part_height]: [f64; 4],
     target: &mut Vec<u8>,
     width: u32,

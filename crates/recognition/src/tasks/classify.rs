@@ -16,20 +16,20 @@ const DEFAULT_TOP: usize = 5;
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassifyManifest {
-    graph: Graphs,
-    output: OutputRules,
+    graph: ClassifyGraphs,
+    output: ClassifyRules,
 }
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Graphs {
+struct ClassifyGraphs {
     classify: Graph,
 }
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct OutputRules {
-    kind: Kind,
+struct ClassifyRules {
+    kind: ClassifyKind,
     #[serde(skip_serializing)]
     labels: LabelList,
     #[serde(default = "default_top")]
@@ -42,7 +42,7 @@ fn default_top() -> usize {
 
 #[derive(Deserialize, Serialize, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+enum ClassifyKind {
     /// Raw outputs: softmax makes them probabilities.
     Logits,
     /// The graph gives scores already: taken as they are.
@@ -51,7 +51,7 @@ enum Kind {
 
 pub struct Classify {
     network: Network,
-    kind: Kind,
+    kind: ClassifyKind,
     labels: Vec<String>,
     top: usize,
 }
@@ -123,8 +123,8 @@ impl Classify {
             ));
         }
         Ok(match self.kind {
-            Kind::Logits => softmax(output.values),
-            Kind::Scores => output.values,
+            ClassifyKind::Logits => softmax(output.values),
+            ClassifyKind::Scores => output.values,
         })
     }
 }

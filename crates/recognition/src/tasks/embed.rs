@@ -15,7 +15,7 @@ use crate::prepare::{Scratch, detail};
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedManifest {
-    graph: Graphs,
+    graph: EmbedGraphs,
     /// No result depends on it.
     #[serde(skip_serializing)]
     gallery: Option<GalleryManifest>,
@@ -23,7 +23,7 @@ pub struct EmbedManifest {
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Graphs {
+struct EmbedGraphs {
     embed: Graph,
 }
 

@@ -26,8 +26,8 @@ const NUMBERS: [usize; 4] = [1, 1, 4, 2 * LANDMARKS];
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct FacesManifest {
-    graph: Graphs,
-    output: OutputRules,
+    graph: FacesGraphs,
+    output: FacesRules,
     /// No result depends on it.
     #[serde(skip_serializing)]
     gallery: Option<GalleryManifest>,
@@ -35,14 +35,14 @@ pub struct FacesManifest {
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Graphs {
+struct FacesGraphs {
     detect: Graph,
     embed: Graph,
 }
 
 #[derive(Deserialize, Serialize, Clone)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct OutputRules {
+struct FacesRules {
     /// The least score of a face, 0 to 1.
     score_threshold: f64,
     /// Of two boxes with a larger IoU the worse goes.
@@ -69,7 +69,7 @@ pub struct Faces {
     embedder: Option<Network>,
     /// What the manifest says that an embedding has.
     dimensions: Option<usize>,
-    rules: OutputRules,
+    rules: FacesRules,
 }
 
 impl Body for FacesManifest {
@@ -121,7 +121,7 @@ impl TaskKind for Faces {
 }
 
 #[derive(Serialize)]
-struct Detections<'a> {
+struct FacesResult<'a> {
     task: &'static str,
     faces: Vec<Face<'a>>,
     width: u32,
@@ -140,7 +140,7 @@ struct Face<'a> {
 }
 
 /// A face in pixels of the photo.
-struct Detection {
+struct FaceDetection {
     score: f64,
     place: Rect,
     landmarks: [Point; LANDMARKS],
@@ -162,7 +162,7 @@ impl Task for Faces {
             landmarks: detection.landmarks,
             embedding: embeddings.get(index).map_or(&[], |embedded| &embedded.values),
         });
-        let json = json::text(&Detections {
+        let json = json::text(&FacesResult {
             task: Faces::NAME,
             faces: faces.collect(),
             width: photo.width,
@@ -177,7 +177,7 @@ impl Task for Faces {
         let Some(embedder) = &self.embedder else { return Ok(()) };
         let landmarks = self.rules.template.map(|[x, y]| Point { x, y });
         let place = Rect { left: 0.0, top: 0.0, right: 112.0, bottom: 112.0 };
-        let face = Detection { score: 1.0, place, landmarks };
+        let face = FaceDetection { score: 1.0, place, landmarks };
         self.embedded(embedder, &face, &grey, scratch).map(drop)
     }
 }
@@ -188,22 +188,23 @@ impl Faces {
         &self,
         photo: &Photo,
         scratch: &mut Scratch,
-    ) -> Result<Vec<Detection>, RecognitionError> {
+    ) -> Result<Vec<FaceDetection>, RecognitionError> {
         let (outputs, placement) = self.detector.run_placed(photo, scratch)?;
         let mut candidates = self.candidates(&outputs)?;
         for candidate in &mut candidates {
             candidate.place = placement.rect_in_photo(candidate.place);
             candidate.landmarks = candidate.landmarks.map(|point| placement.in_photo(point));
         }
-        let place = |face: &Detection| (face.place, face.score);
+        let place = |face: &FaceDetection| (face.place, face.score);
         let found = non_maximum_suppression(candidates, place, self.rules.iou_threshold);
-        let is_large =
-            |face: &Detection| face.place.width().min(face.place.height()) >= self.rules.min_size;
+        let is_large = |face: &FaceDetection| {
+            face.place.width().min(face.place.height()) >= self.rules.min_size
+        };
         Ok(found.into_iter().filter(is_large).take(self.rules.max_faces).collect())
     }
 
     /// Every cell whose score is high enough, in pixels of the detector's input.
-    fn candidates(&self, outputs: &[Output]) -> Result<Vec<Detection>, RecognitionError> {
+    fn candidates(&self, outputs: &[Output]) -> Result<Vec<FaceDetection>, RecognitionError> {
         let (width, height) = (self.detector.input.width, self.detector.input.height);
         let mut candidates = Vec::new();
         for (grid, stride) in STRIDES.into_iter().enumerate() {
@@ -237,7 +238,7 @@ impl Faces {
                 };
                 let side = |logarithm: f32| f64::from(logarithm).exp() * stride;
                 let marks = &landmarks[cell];
-                candidates.push(Detection {
+                candidates.push(FaceDetection {
                     score,
                     place: Rect::around(point(place[0], place[1]), side(place[2]), side(place[3])),
                     landmarks: [0, 1, 2, 3, 4].map(|i| point(marks[2 * i], marks[2 * i + 1])),
@@ -251,11 +252,11 @@ impl Faces {
     fn embedded(
         &self,
         embedder: &Network,
-        detection: &Detection,
+        detection: &FaceDetection,
         photo: &Photo,
         scratch: &mut Scratch,
     ) -> Result<Embedded, RecognitionError> {
-        let Detection { score, place, landmarks } = *detection;
+        let FaceDetection { score, place, landmarks } = *detection;
         let aligned = self.aligned(embedder, &landmarks, photo)?;
         let values = embedder.embedding(&aligned, scratch)?;
         check_dimensions(values.len(), self.dimensions)?;

@@ -15,19 +15,19 @@ use crate::prepare::{Scratch, detail};
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectsManifest {
-    graph: Graphs,
-    output: OutputRules,
+    graph: ObjectsGraphs,
+    output: ObjectsRules,
 }
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Graphs {
+struct ObjectsGraphs {
     objects: Graph,
 }
 
 #[derive(Deserialize, Serialize, Clone)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct OutputRules {
+struct ObjectsRules {
     head: Head,
     #[serde(skip_serializing)]
     labels: LabelList,
@@ -64,7 +64,7 @@ enum Head {
 
 pub struct Objects {
     network: Network,
-    rules: OutputRules,
+    rules: ObjectsRules,
     labels: Vec<String>,
 }
 
@@ -114,7 +114,7 @@ impl TaskKind for Objects {
 }
 
 #[derive(Serialize)]
-struct Detections<'a> {
+struct ObjectsResult<'a> {
     task: &'static str,
     objects: Vec<Object<'a>>,
     width: u32,
@@ -153,7 +153,7 @@ impl Task for Objects {
                 .rect_in_photo(candidate.place)
                 .clipped(photo.full_width, photo.full_height),
         });
-        Outcome::of(&Detections {
+        Outcome::of(&ObjectsResult {
             task: Objects::NAME,
             objects: objects.collect(),
             width: photo.full_width,

@@ -9,15 +9,15 @@ use futures_util::StreamExt;
 use redis::{Cmd, Value, cmd};
 
 use super::mix::{Kind, Mix};
-use super::photos::Photo;
-use super::stats::{Report, Stats};
+use super::photos::BenchPhoto;
+use super::stats::{BenchReport, Stats};
 use crate::connect::{Connection, is_temporary, map, text};
 use crate::error::Error;
 use crate::stop::Stop;
 
 pub struct Plan {
     pub connection: Connection,
-    pub photos: Vec<Photo>,
+    pub photos: Vec<BenchPhoto>,
     pub mix: Mix,
     pub model: Option<String>,
     pub concurrency: usize,
@@ -141,7 +141,7 @@ impl Load {
     }
 
     /// Sends until the time or the requests are over.
-    pub async fn run(self: &Arc<Load>) -> Report {
+    pub async fn run(self: &Arc<Load>) -> BenchReport {
         let begun = Instant::now();
         let until = begun + self.plan.time;
         let workers: Vec<_> = (0..self.plan.concurrency)

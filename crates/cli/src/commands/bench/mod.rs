@@ -57,7 +57,7 @@ pub struct Arguments {
     photos: Option<PathBuf>,
 
     #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    output: BenchOutput,
 
     #[command(flatten)]
     connection: connect::Options,
@@ -82,7 +82,7 @@ const LONGEST: u64 = 3600;
 const MOST_REQUESTS: u64 = 10_000_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum BenchOutput {
     Table,
     Json,
 }
@@ -114,7 +114,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     for name in &prepared.refused {
         tell(&format!("redis-image: {name} is left out: the server refuses it"));
     }
-    if arguments.output == Output::Json {
+    if arguments.output == BenchOutput::Json {
         let mut json = serde_json::json!(report);
         json["mix"] = arguments.mix.to_string().into();
         json["prepared"] = prepared.stored.into();
@@ -135,7 +135,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     })
 }
 
-async fn measure(load: &Arc<Load>) -> Result<(load::Prepared, stats::Report), Error> {
+async fn measure(load: &Arc<Load>) -> Result<(load::Prepared, stats::BenchReport), Error> {
     let prepared = load.prepare().await?;
     Ok((prepared, load.run().await))
 }

@@ -13,13 +13,13 @@ const MAX_BYTES: u64 = 1 << 30;
 
 const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "gif", "bmp"];
 
-pub struct Photo {
+pub struct BenchPhoto {
     pub name: String,
     pub bytes: Vec<u8>,
 }
 
 /// The photos of a folder, those in folders inside it not among them.
-pub fn read(folder: &Path) -> Result<Vec<Photo>, Error> {
+pub fn read(folder: &Path) -> Result<Vec<BenchPhoto>, Error> {
     let entries = fs::read_dir(folder).map_err(|why| Error::file(folder, why))?;
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| {
@@ -36,7 +36,7 @@ pub fn read(folder: &Path) -> Result<Vec<Photo>, Error> {
         }
         left -= size;
         let bytes = fs::read(&path).map_err(|why| Error::file(&path, why))?;
-        photos.push(Photo { name: path.display().to_string(), bytes });
+        photos.push(BenchPhoto { name: path.display().to_string(), bytes });
     }
     if photos.is_empty() {
         return Err(Error::Usage(format!(
@@ -49,7 +49,7 @@ pub fn read(folder: &Path) -> Result<Vec<Photo>, Error> {
 }
 
 /// A picture for those who name no photos: a ground that changes slowly, with some noise, as a BMP file.
-pub fn made() -> Photo {
+pub fn made() -> BenchPhoto {
     const WIDTH: u32 = 320;
     const HEIGHT: u32 = 240;
     const HEADER: u32 = 54;
@@ -69,5 +69,5 @@ pub fn made() -> Photo {
             bytes.extend(samples.map(|sample| (sample + grain) as u8));
         }
     }
-    Photo { name: "a made picture of 320x240".to_owned(), bytes }
+    BenchPhoto { name: "a made picture of 320x240".to_owned(), bytes }
 }

@@ -46,7 +46,7 @@ impl Stats {
         }
     }
 
-    pub fn report(&self, seconds: f64) -> Report {
+    pub fn report(&self, seconds: f64) -> BenchReport {
         let all = self.cells.iter().map(|((_, kind), cell)| (*kind, cell));
         let mut by_node: BTreeMap<&str, Vec<(Kind, &Cell)>> = BTreeMap::new();
         for ((node, kind), cell) in &self.cells {
@@ -56,7 +56,7 @@ impl Stats {
             node: node.to_owned(),
             figures: figures(cells.into_iter(), seconds),
         });
-        Report {
+        BenchReport {
             seconds,
             sent_bytes: self.sent_bytes,
             figures: figures(all, seconds),
@@ -79,7 +79,7 @@ impl Cell {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct BenchReport {
     pub seconds: f64,
     pub sent_bytes: u64,
     #[serde(flatten)]
@@ -153,7 +153,7 @@ fn quantiles(microseconds: &mut [u32]) -> Quantiles {
     Quantiles { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) }
 }
 
-impl Report {
+impl BenchReport {
     pub fn table(&self) -> String {
         let mut table = Table::new([
             "NODE",

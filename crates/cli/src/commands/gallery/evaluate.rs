@@ -43,8 +43,8 @@ pub struct Arguments {
     #[arg(long, value_name = "COSINE", default_value_t = DEFAULT_THRESHOLD)]
     threshold: f64,
 
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    #[arg(long, value_enum, default_value_t = EvaluateOutput::Table)]
+    output: EvaluateOutput,
 
     #[command(flatten)]
     recognition: recognizer::Options,
@@ -54,7 +54,7 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum EvaluateOutput {
     Table,
     Json,
 }
@@ -131,11 +131,11 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         std::fs::write(path, drawn).map_err(|why| Error::file(path, why))?;
     }
     match arguments.output {
-        Output::Json => {
+        EvaluateOutput::Json => {
             let text = serde_json::to_string(&evaluation);
             print(&text.map_err(|why| Error::usage(why.to_string()))?)?;
         }
-        Output::Table => show(&evaluation)?,
+        EvaluateOutput::Table => show(&evaluation)?,
     }
     Ok(ExitCode::from(u8::from(failed > 0)))
 }

@@ -35,8 +35,8 @@ pub struct Arguments {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    #[arg(long, value_enum, default_value_t = IdentifyOutput::Table)]
+    output: IdentifyOutput,
 
     #[command(flatten)]
     wishes: Wishes,
@@ -46,7 +46,7 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum IdentifyOutput {
     /// For people
     Table,
     /// An object a line: {"path","source","faces"}, or {"path","error"}
@@ -100,15 +100,17 @@ async fn identify(
     Ok(answer)
 }
 
-fn line(output: Output, path: &str, answer: &Result<Json, Error>) -> String {
+fn line(output: IdentifyOutput, path: &str, answer: &Result<Json, Error>) -> String {
     match (output, answer) {
-        (Output::Table, Ok(answer)) => format!("{:<40}  {}", printable(path), people(answer)),
-        (Output::Table, Err(error)) => format!("{:<40}  failed: {error}", printable(path)),
-        (Output::Json, Ok(answer)) => {
+        (IdentifyOutput::Table, Ok(answer)) => {
+            format!("{:<40}  {}", printable(path), people(answer))
+        }
+        (IdentifyOutput::Table, Err(error)) => format!("{:<40}  failed: {error}", printable(path)),
+        (IdentifyOutput::Json, Ok(answer)) => {
             json!({ "path": path, "source": answer["source"], "faces": answer["faces"] })
                 .to_string()
         }
-        (Output::Json, Err(error)) => {
+        (IdentifyOutput::Json, Err(error)) => {
             json!({ "path": path, "error": error.to_string() }).to_string()
         }
     }

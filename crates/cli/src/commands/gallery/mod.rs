@@ -37,11 +37,11 @@ Who may call IMAGE.SUBJECTS may read the embeddings.
 Exit status: 0 all done, 1 some of it failed or differs, 2 could not work at all.")]
 pub struct Arguments {
     #[command(subcommand)]
-    action: Action,
+    action: GalleryAction,
 }
 
 #[derive(Subcommand)]
-enum Action {
+enum GalleryAction {
     Enrol(enrol::Arguments),
     Identify(identify::Arguments),
     List(list::Arguments),
@@ -54,13 +54,13 @@ enum Action {
 
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     match arguments.action {
-        Action::Enrol(arguments) => enrol::run(arguments).await,
-        Action::Identify(arguments) => identify::run(arguments).await,
-        Action::List(arguments) => list::run(arguments).await,
-        Action::Forget(arguments) => list::forget(arguments).await,
-        Action::Export(arguments) => transfer::export(arguments).await,
-        Action::Import(arguments) => transfer::import(arguments).await,
-        Action::Sync(arguments) => sync::run(arguments).await,
-        Action::Evaluate(arguments) => evaluate::run(arguments).await,
+        GalleryAction::Enrol(arguments) => enrol::run(arguments).await,
+        GalleryAction::Identify(arguments) => identify::run(arguments).await,
+        GalleryAction::List(arguments) => list::run(arguments).await,
+        GalleryAction::Forget(arguments) => list::forget(arguments).await,
+        GalleryAction::Export(arguments) => transfer::export(arguments).await,
+        GalleryAction::Import(arguments) => transfer::import(arguments).await,
+        GalleryAction::Sync(arguments) => sync::run(arguments).await,
+        GalleryAction::Evaluate(arguments) => evaluate::run(arguments).await,
     }
 }

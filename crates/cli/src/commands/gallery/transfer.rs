@@ -44,7 +44,7 @@ pub struct Import {
 
 /// A line of the file.
 #[derive(Serialize, Deserialize)]
-struct Line {
+struct SubjectLine {
     subject: String,
     sample: u64,
     /// Base64 of 32-bit little-endian floats.
@@ -67,7 +67,7 @@ pub async fn export(arguments: Export) -> Result<ExitCode, Error> {
     };
     print(&to_json(&about)?)?;
     for Sample { subject, id, vector } in samples {
-        let line = Line { subject, sample: id, vector: STANDARD.encode(vector) };
+        let line = SubjectLine { subject, sample: id, vector: STANDARD.encode(vector) };
         print(&to_json(&line)?)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -122,7 +122,7 @@ fn read(path: &std::path::Path) -> Result<(About, Vec<Sample>), Error> {
     for (number, line) in (2..).zip(lines) {
         let wrong = |why: String| failed(format!("line {number}: {why}"));
         let line = line.map_err(|why| wrong(why.to_string()))?;
-        let Line { subject, sample, vector } =
+        let SubjectLine { subject, sample, vector } =
             serde_json::from_str(&line).map_err(|why| wrong(why.to_string()))?;
         let vector = STANDARD.decode(vector).map_err(|why| wrong(why.to_string()))?;
         if vector.len() as u64 != 4 * about.dimensions || !numbers(&vector).all(f32::is_finite) {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use toml::Value;
 
 /// One folder with a manifest, or the engine's library, which is fetched the same way.
-pub struct Model {
+pub struct ModelFolder {
     pub name: String,
     pub task: String,
     pub licence: String,
@@ -104,7 +104,7 @@ impl<W: io::Write> io::Write for Hashing<W> {
 }
 
 /// All models of a folder, by name.
-pub fn read_all(folder: &Path) -> Result<Vec<Model>, String> {
+pub fn read_all(folder: &Path) -> Result<Vec<ModelFolder>, String> {
     let unreadable = |error: io::Error| format!("{}: {error}", folder.display());
     let mut models = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -122,17 +122,22 @@ pub fn read_all(folder: &Path) -> Result<Vec<Model>, String> {
 
 const MANIFEST: &str = "model.toml";
 
-fn read(folder: &Path) -> Model {
+fn read(folder: &Path) -> ModelFolder {
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut model =
-        Model { name, task: String::new(), licence: String::new(), files: vec![], problem: None };
+    let mut model = ModelFolder {
+        name,
+        task: String::new(),
+        licence: String::new(),
+        files: vec![],
+        problem: None,
+    };
     if let Err(problem) = read_manifest(folder, &mut model) {
         model.problem = Some(format!("{}: {problem}", folder.join(MANIFEST).display()));
     }
     model
 }
 
-fn read_manifest(folder: &Path, model: &mut Model) -> Result<(), String> {
+fn read_manifest(folder: &Path, model: &mut ModelFolder) -> Result<(), String> {
     let text = fs::read_to_string(folder.join(MANIFEST)).map_err(|error| error.to_string())?;
     let table: toml::Table =
         toml::from_str(&text).map_err(|error| error.to_string().trim_end().to_owned())?;
@@ -198,7 +203,7 @@ fn is_pinned(package: &str) -> bool {
 pub const ONNXRUNTIME: &str = "onnxruntime";
 
 /// onnxruntime's library for this machine, beside the folder of models, where the module looks for it first.
-pub fn onnxruntime(models: &Path) -> Result<Model, String> {
+pub fn onnxruntime(models: &Path) -> Result<ModelFolder, String> {
     /// The same pin that the Makefile's script reads.
     const PIN: &str = include_str!("../../../../../models/onnxruntime.toml");
     #[derive(Deserialize)]
@@ -222,7 +227,7 @@ pub fn onnxruntime(models: &Path) -> Result<Model, String> {
         package: format!("onnxruntime=={}", pin.version),
         path: format!("onnxruntime/capi/{file}"),
     };
-    Ok(Model {
+    Ok(ModelFolder {
         name: ONNXRUNTIME.to_owned(),
         task: "(engine)".to_owned(),
         licence: "MIT".to_owned(),
@@ -235,7 +240,7 @@ pub fn onnxruntime(models: &Path) -> Result<Model, String> {
 mod tests {
     use super::*;
 
-    fn model(manifest: &str) -> (tempfile::TempDir, Model) {
+    fn model(manifest: &str) -> (tempfile::TempDir, ModelFolder) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("tiny");
         fs::create_dir(&path).expect("made");

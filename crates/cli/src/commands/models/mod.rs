@@ -17,7 +17,7 @@ use super::table::{Table, bytes, or_dash};
 use crate::connect::{self, Connection};
 use crate::error::{Error, printable};
 use crate::terminal::tell;
-use folder::{Condition, Model, ONNXRUNTIME};
+use folder::{Condition, ModelFolder, ONNXRUNTIME};
 use packages::Wanted;
 
 /// Fetch, verify and list models
@@ -25,7 +25,7 @@ use packages::Wanted;
 #[command(after_long_help = HELP)]
 pub struct Arguments {
     #[command(subcommand)]
-    action: Action,
+    action: ModelsAction,
 }
 
 const HELP: &str = "\
@@ -42,7 +42,7 @@ onnxruntime beside the models, where the module looks for it.
 Exit status of fetch and verify: 0 all is there and right, 1 something is missing or wrong; 2 could not work at all.";
 
 #[derive(Subcommand)]
-enum Action {
+enum ModelsAction {
     /// Fetch the files that are missing or wrong
     Fetch(Selection),
     /// Check that every file is there and has the manifest's SHA-256
@@ -74,23 +74,23 @@ struct List {
     selection: Selection,
 
     #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    output: ModelsOutput,
 
     #[command(flatten)]
     connection: connect::Options,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum ModelsOutput {
     Table,
     Json,
 }
 
 pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     match arguments.action {
-        Action::Fetch(selection) => fetch(&selection),
-        Action::Verify(selection) => verify(&selection),
-        Action::List(list) => show(*list).await,
+        ModelsAction::Fetch(selection) => fetch(&selection),
+        ModelsAction::Verify(selection) => verify(&selection),
+        ModelsAction::List(list) => show(*list).await,
     }
 }
 
@@ -111,7 +111,7 @@ impl Place {
 }
 
 impl Selection {
-    fn models(&self) -> Result<Vec<Model>, Error> {
+    fn models(&self) -> Result<Vec<ModelFolder>, Error> {
         let folder = self.place.folder()?;
         let mut models = match folder::read_all(&folder) {
             Ok(models) => models,
@@ -200,7 +200,7 @@ fn told(problems: &[String]) -> ExitCode {
 }
 
 #[derive(Serialize)]
-struct Line {
+struct ModelLine {
     name: String,
     task: String,
     state: &'static str,
@@ -211,8 +211,8 @@ struct Line {
     problems: Vec<String>,
 }
 
-impl Line {
-    fn of(model: Model) -> Line {
+impl ModelLine {
+    fn of(model: ModelFolder) -> ModelLine {
         let conditions: Vec<Condition> =
             model.files.iter().map(folder::Needed::condition).collect();
         let bytes = conditions.iter().map(|condition| match condition {
@@ -230,7 +230,7 @@ impl Line {
             "wrong"
         };
         let complaints = model.files.iter().filter_map(folder::Needed::complaint);
-        Line {
+        ModelLine {
             state,
             bytes: bytes.sum(),
             files: model.files.iter().map(folder::Needed::name).collect(),
@@ -258,8 +258,8 @@ async fn show(list: List) -> Result<ExitCode, Error> {
     let servers = &list.connection;
     let asks_server =
         servers.url.is_some() || !servers.cluster.is_empty() || !servers.sentinel.is_empty();
-    let mut here: Vec<Line> = match list.selection.models() {
-        Ok(models) => models.into_iter().map(Line::of).collect(),
+    let mut here: Vec<ModelLine> = match list.selection.models() {
+        Ok(models) => models.into_iter().map(ModelLine::of).collect(),
         // Who asks a server need have no models.
         Err(_) if asks_server && list.selection.place.models_path.is_none() => Vec::new(),
         Err(error) => return Err(error),
@@ -268,10 +268,10 @@ async fn show(list: List) -> Result<ExitCode, Error> {
         && let Ok(folder) = list.selection.place.folder()
         && let Ok(engine) = folder::onnxruntime(&folder)
     {
-        here.push(Line::of(engine));
+        here.push(ModelLine::of(engine));
     }
     let served = if asks_server { Some(served(&list).await?) } else { None };
-    if list.output == Output::Json {
+    if list.output == ModelsOutput::Json {
         say(&serde_json::json!({ "models": here, "served": served }).to_string());
     } else {
         print_tables(&here, served.as_deref());
@@ -306,7 +306,7 @@ async fn served(list: &List) -> Result<Vec<Served>, Error> {
     Ok(served)
 }
 
-fn print_tables(here: &[Line], served: Option<&[Served]>) {
+fn print_tables(here: &[ModelLine], served: Option<&[Served]>) {
     let mut table = Table::new(["MODEL", "TASK", "STATE", "SIZE", "LICENCE", "FILES"]);
     for line in here {
         table.add([

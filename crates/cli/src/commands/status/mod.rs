@@ -35,7 +35,7 @@ pub struct Arguments {
 
     /// With --watch, json is one line each time
     #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    output: StatusOutput,
 
     /// A gallery that is to hold what the first one named holds; several times
     #[arg(long, value_name = "KEY")]
@@ -63,7 +63,7 @@ What an ACL user must be allowed: +info +role +image.models +config|get, in a cl
 Exit status: 0 nothing is wrong, 1 something is wrong, 2 could not work at all.";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum StatusOutput {
     Table,
     Json,
 }
@@ -109,13 +109,13 @@ async fn look(connection: &Connection, known: &mut Vec<Address>, keys: &[String]
     Status { nodes, galleries, findings }
 }
 
-fn show(status: &Status, output: &Output, again: bool) -> Result<(), Error> {
+fn show(status: &Status, output: &StatusOutput, again: bool) -> Result<(), Error> {
     let is_terminal = std::io::stdout().is_terminal();
     match output {
-        Output::Json => {
+        StatusOutput::Json => {
             print(&serde_json::to_string(status).map_err(|why| Error::usage(why.to_string()))?)
         }
-        Output::Table => {
+        StatusOutput::Table => {
             // From one look to the next: a clear screen, or an empty line.
             let head = if again && is_terminal { "\x1b[H\x1b[2J" } else { "" };
             let tail = if again && !is_terminal { "\n" } else { "" };

@@ -51,8 +51,8 @@ pub struct Arguments {
     #[arg(long, value_name = "GALLERY")]
     covers: Option<String>,
 
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    #[arg(long, value_enum, default_value_t = StocktakeOutput::Table)]
+    output: StocktakeOutput,
 
     #[command(flatten)]
     wishes: Wishes,
@@ -65,7 +65,7 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+enum StocktakeOutput {
     Table,
     Json,
 }
@@ -81,7 +81,7 @@ enum By {
 }
 
 #[derive(Debug, Serialize)]
-struct Line {
+struct BookLine {
     photo: String,
     shelf: String,
     by: By,
@@ -96,7 +96,7 @@ struct Line {
 
 #[derive(Serialize)]
 struct Stock {
-    photos: Vec<Line>,
+    photos: Vec<BookLine>,
     missing: Vec<String>,
     misplaced: Vec<Misplaced>,
     /// Found, but not in the catalogue.
@@ -136,17 +136,17 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         .take_until(Box::pin(stop.wait()))
         .map(|photo| async move { asking.line(photo).await })
         .buffered(concurrency)
-        .collect::<Vec<Line>>()
+        .collect::<Vec<BookLine>>()
         .await;
     lines.extend(files.failures.into_iter().map(|(photo, error)| failed(photo, &error)));
     let some_failed = lines.iter().any(|line| line.error.is_some());
     let stock = compare(lines, &catalogue);
     match arguments.output {
-        Output::Json => {
+        StocktakeOutput::Json => {
             let text = serde_json::to_string(&stock);
             print(&text.map_err(|why| Error::usage(why.to_string()))?)?;
         }
-        Output::Table => show(&stock, arguments.catalogue.is_some())?,
+        StocktakeOutput::Table => show(&stock, arguments.catalogue.is_some())?,
     }
     Ok(ExitCode::from(match () {
         () if stop.is_requested() => INTERRUPTED,
@@ -165,11 +165,11 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    async fn line(&self, photo: &Path) -> Line {
+    async fn line(&self, photo: &Path) -> BookLine {
         match self.ask(photo).await {
             Ok((by, found, book)) => {
                 let (photo, shelf) = (photo.display().to_string(), shelf_of(photo));
-                Line { photo, shelf, by, found, book, error: None }
+                BookLine { photo, shelf, by, found, book, error: None }
             }
             Err(error) => failed(photo.display().to_string(), &error),
         }
@@ -206,10 +206,10 @@ impl Asking<'_> {
     }
 }
 
-fn failed(photo: String, error: &Error) -> Line {
+fn failed(photo: String, error: &Error) -> BookLine {
     let shelf = shelf_of(Path::new(&photo));
     let error = Some(error.to_string());
-    Line { photo, shelf, by: By::Nothing, found: String::new(), book: None, error }
+    BookLine { photo, shelf, by: By::Nothing, found: String::new(), book: None, error }
 }
 
 /// The folder that the photo lies in.
@@ -230,7 +230,7 @@ fn text_of(result: &Json) -> String {
     texts.join(" ")
 }
 
-fn compare(photos: Vec<Line>, catalogue: &Catalogue) -> Stock {
+fn compare(photos: Vec<BookLine>, catalogue: &Catalogue) -> Stock {
     let mut seen: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
     for line in &photos {
         if let Some(book) = line.book {
@@ -319,9 +319,9 @@ fn show(stock: &Stock, has_catalogue: bool) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    fn line(shelf: &str, book: Option<usize>) -> Line {
+    fn line(shelf: &str, book: Option<usize>) -> BookLine {
         let (photo, found) = (format!("{shelf}/x.jpg"), "read".to_owned());
-        Line { photo, shelf: shelf.to_owned(), by: By::Isbn, found, book, error: None }
+        BookLine { photo, shelf: shelf.to_owned(), by: By::Isbn, found, book, error: None }
     }
 
     #[test]

@@ -32,7 +32,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 #[command(next_help_heading = "Folder")]
-pub struct Options {
+pub struct FolderOptions {
     /// Pass over what lies there at the start
     #[arg(long, conflicts_with = "stream")]
     new_only: bool,
@@ -53,7 +53,7 @@ pub struct Options {
 pub async fn watch(
     recognizer: Arc<RetryForever>,
     folder: PathBuf,
-    options: Options,
+    options: FolderOptions,
     workers: usize,
     stop: Stop,
 ) -> Result<ExitCode, Error> {
@@ -117,7 +117,7 @@ pub async fn watch(
 /// Hands on every file as it is complete, until it is time to stop.
 fn listen(
     mut settled_files: SettledFiles,
-    options: &Options,
+    options: &FolderOptions,
     complete: &mpsc::Sender<PathBuf>,
     stop: &Stop,
 ) -> Result<(), Error> {

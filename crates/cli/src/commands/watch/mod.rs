@@ -56,10 +56,10 @@ pub struct Arguments {
     folder: Option<PathBuf>,
 
     #[command(flatten)]
-    arrival: folder::Options,
+    arrival: folder::FolderOptions,
 
     #[command(flatten)]
-    frames: stream::Options,
+    frames: stream::StreamOptions,
 
     #[command(flatten)]
     recognition: recognizer::Options,

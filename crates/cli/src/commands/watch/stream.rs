@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Args)]
 #[command(next_help_heading = "Stream")]
-pub struct Options {
+pub struct StreamOptions {
     /// The stream of frames
     #[arg(long, value_name = "KEY", requires_all = ["group", "consumer", "results"])]
     stream: Option<String>,
@@ -90,7 +90,7 @@ impl Names {
     }
 }
 
-impl Options {
+impl StreamOptions {
     pub fn gallery(&self) -> Option<&str> {
         self.gallery.as_deref()
     }
@@ -124,7 +124,7 @@ struct Consumer {
 pub async fn consume(
     recognizer: Arc<RetryForever>,
     names: Names,
-    options: &Options,
+    options: &StreamOptions,
     workers: usize,
     stop: Stop,
 ) -> Result<ExitCode, Error> {

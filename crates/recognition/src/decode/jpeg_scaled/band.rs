@@ -1,7 +1,7 @@
 //! A block's part of an AC scan of a progressive file.
 
 use super::bits::Bits;
-use super::huffman::{Code, Values};
+use super::huffman::{HuffmanCode, Values};
 use super::undecodable::Undecodable;
 
 /// The part of a block that an AC scan is about.
@@ -60,7 +60,7 @@ impl Band<'_> {
     pub fn correct(
         &mut self,
         bits: &mut Bits,
-        code: &Code,
+        code: &HuffmanCode,
         end_run: &mut i32,
     ) -> Result<(), Undecodable> {
         let mut position = self.first;

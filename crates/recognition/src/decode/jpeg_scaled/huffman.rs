@@ -20,7 +20,7 @@ pub(super) struct Definition<'a> {
 }
 
 /// A code, ready to read symbols.
-pub(super) struct Code<'a> {
+pub(super) struct HuffmanCode<'a> {
     /// For each window that starts with a short code: its length << 8 | the symbol. Else 0.
     short: Box<[u16; 1 << WINDOW]>,
     /// For each length: the first code that is longer, as 16 bits, and the place of the symbol of
@@ -29,7 +29,7 @@ pub(super) struct Code<'a> {
     symbols: &'a [u8],
 }
 
-impl<'a> Code<'a> {
+impl<'a> HuffmanCode<'a> {
     pub fn new(definition: Definition<'a>) -> Result<Self, Undecodable> {
         let Definition { counts, symbols } = definition;
         let mut short = Box::new([0; 1 << WINDOW]);
@@ -83,14 +83,14 @@ impl<'a> Code<'a> {
 
 /// The code of AC coefficients, with those that are short known at a glance.
 pub(super) struct Values<'a> {
-    pub code: Code<'a>,
+    pub code: HuffmanCode<'a>,
     /// For each window: value << 16 | zeros before it << 8 | bits, of a coefficient that fits.
     entries: Box<[u32; 1 << WINDOW]>,
 }
 
 impl<'a> Values<'a> {
     pub fn new(definition: Definition<'a>) -> Result<Self, Undecodable> {
-        let code = Code::new(definition)?;
+        let code = HuffmanCode::new(definition)?;
         let mut entries = Box::new([0; 1 << WINDOW]);
         for (window, entry) in (0u32..).zip(entries.iter_mut()) {
             *entry = value_entry(&code, window);
@@ -203,7 +203,7 @@ impl<'a> Coefficients<'a> {
     }
 }
 
-fn value_entry(code: &Code, window: u32) -> u32 {
+fn value_entry(code: &HuffmanCode, window: u32) -> u32 {
     let short = u32::from(code.short[window as usize]);
     let (length, zeros, size) = (short >> 8, short >> 4 & 0xf, short & 0xf);
     if short == 0 || length + size > WINDOW || size == 0 && zeros < 15 {
@@ -213,7 +213,7 @@ fn value_entry(code: &Code, window: u32) -> u32 {
     (signed(bits as i32, size) as u32) << 16 | zeros << 8 | (length + size)
 }
 
-fn skip_entry(code: &Code, window: u32) -> u16 {
+fn skip_entry(code: &HuffmanCode, window: u32) -> u16 {
     let (mut bits, mut advance) = (0, 0);
     while bits < SKIP_WINDOW {
         // What the window no longer holds are zeros here; they must not be part of the code.

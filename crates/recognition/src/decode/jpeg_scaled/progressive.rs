@@ -3,14 +3,14 @@
 
 use super::band::Band;
 use super::bits::Intervals;
-use super::huffman::{Code, Values};
+use super::huffman::{HuffmanCode, Values};
 use super::picture::{Picture, Plane};
 use super::tables::{ScanHeader, Tables, defined};
 use super::undecodable::Undecodable;
 use crate::decode::jpeg_stream::{QUANTISATION_TABLES, START_OF_SCAN, Segment};
 
 /// The coefficients of a component.
-struct Stored {
+struct StoredCoefficients {
     /// Those of a block that are needed, block by block, as they are placed in the plane's blocks.
     values: Vec<i16>,
     /// For each block a bit for each coefficient, in zigzag order: is it known not to be zero?
@@ -46,7 +46,7 @@ pub(super) fn decode(picture: &mut Picture, segments: &[Segment]) -> Result<Vec<
     let needed = needed_scans(picture, &headers)?;
     let mut headers = headers.iter().zip(needed);
 
-    let mut stored: Vec<Stored> = Vec::with_capacity(ids.len());
+    let mut stored: Vec<StoredCoefficients> = Vec::with_capacity(ids.len());
     let longest_scan = segments.iter().map(|segment| segment.pixels.len()).max();
     let mut storage = Vec::with_capacity(longest_scan.unwrap_or(0));
     let mut tables = Tables::default();
@@ -61,7 +61,8 @@ pub(super) fn decode(picture: &mut Picture, segments: &[Segment]) -> Result<Vec<
         }
         if stored.is_empty() {
             picture.prepare(&tables)?;
-            stored.extend(picture.planes.iter().map(|plane| Stored::new(picture, plane)));
+            stored
+                .extend(picture.planes.iter().map(|plane| StoredCoefficients::new(picture, plane)));
         }
         let Some((header, is_needed)) = headers.next() else { break };
         if is_needed {
@@ -98,7 +99,7 @@ fn needed_scans(picture: &Picture, headers: &[ScanHeader]) -> Result<Vec<bool>, 
     Ok(needed)
 }
 
-impl Stored {
+impl StoredCoefficients {
     fn new(picture: &Picture, plane: &Plane) -> Self {
         let count = block_count(picture, plane);
         Self {
@@ -123,7 +124,7 @@ impl Scan<'_> {
         &self,
         pixels: &[u8],
         storage: &mut Vec<u8>,
-        stored: &mut [Stored],
+        stored: &mut [StoredCoefficients],
     ) -> Result<(), Undecodable> {
         let mut intervals = Intervals::new(pixels);
         match &self.header.components[..] {
@@ -140,14 +141,14 @@ impl Scan<'_> {
         &self,
         intervals: &mut Intervals,
         storage: &mut Vec<u8>,
-        stored: &mut [Stored],
+        stored: &mut [StoredCoefficients],
     ) -> Result<(), Undecodable> {
         let (high, low) = self.header.bits;
         let mut codes = Vec::with_capacity(3);
         for &(plane, dc, _) in &self.header.components {
             // Corrections are bare bits.
             let code = match high {
-                0 => Some(Code::new(defined(&self.tables.dc, dc)?)?),
+                0 => Some(HuffmanCode::new(defined(&self.tables.dc, dc)?)?),
                 _ => None,
             };
             codes.push((plane, code, 0i32));
@@ -205,7 +206,7 @@ impl Scan<'_> {
         storage: &mut Vec<u8>,
         code: &Values,
         plane: usize,
-        stored: &mut Stored,
+        stored: &mut StoredCoefficients,
     ) -> Result<(), Undecodable> {
         let Plane { places, last: last_needed, .. } = &self.picture.planes[plane];
         let (first, last) = self.header.band;
@@ -248,7 +249,7 @@ impl Scan<'_> {
     }
 }
 
-fn render(picture: &mut Picture, stored: &[Stored]) -> Vec<u8> {
+fn render(picture: &mut Picture, stored: &[StoredCoefficients]) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(picture.width * picture.height * 3);
     let mut block = [0.0; 128];
     for unit_row in 0..picture.units.1 {

@@ -1,15 +1,15 @@
 //! Sequential files with one scan of all components: a row of units at a time.
 
 use super::bits::{Bits, Intervals};
-use super::huffman::{Code, Coefficients};
+use super::huffman::{Coefficients, HuffmanCode};
 use super::picture::{Block, Picture};
 use super::tables::{ScanHeader, Tables, defined};
 use super::undecodable::Undecodable;
 use crate::decode::jpeg_stream::Segment;
 
 /// What the blocks of a component are read with.
-struct Reading<'a> {
-    dc: Code<'a>,
+struct ScanReading<'a> {
+    dc: HuffmanCode<'a>,
     ac: Coefficients<'a>,
     /// The first coefficient of the block before.
     previous: i32,
@@ -28,8 +28,8 @@ pub(super) fn decode(
     }
     let mut readings = Vec::with_capacity(ids.len());
     for &(_, dc, ac) in &header.components {
-        readings.push(Reading {
-            dc: Code::new(defined(&tables.dc, dc)?)?,
+        readings.push(ScanReading {
+            dc: HuffmanCode::new(defined(&tables.dc, dc)?)?,
             ac: Coefficients::new(defined(&tables.ac, ac)?)?,
             previous: 0,
         });
@@ -72,7 +72,7 @@ pub(super) fn decode(
 #[inline(always)]
 fn read_block(
     bits: &mut Bits,
-    reading: &mut Reading,
+    reading: &mut ScanReading,
     picture: &mut Picture,
     (plane, x, y): (usize, usize, usize),
     block: &mut Block,

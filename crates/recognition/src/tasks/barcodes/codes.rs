@@ -1,16 +1,16 @@
 //! Codes: what readings of the same place agree on, where it is, in which order.
 
-use super::ean::{self, Frame};
-use super::linear::Seen;
-use super::symbol::{Format, Point, Reading};
+use super::ean::{self, EanFrame};
+use super::linear::LinearFindings;
+use super::symbol::{CodeFormat, LinearReading, PixelPoint};
 
 /// A code of the picture.
 #[derive(Clone, Debug)]
 pub struct Code {
-    pub format: Format,
+    pub format: CodeFormat,
     pub text: String,
     /// Top left, top right, bottom right, bottom left of the code as it is read.
-    pub corners: [Point; 4],
+    pub corners: [PixelPoint; 4],
     /// How much speaks for it, where another text claims the same place.
     weight: f32,
 }
@@ -19,17 +19,18 @@ pub struct Code {
 const NEAR: f32 = 0.12;
 
 impl Code {
-    pub fn new(format: Format, text: String, corners: [Point; 4]) -> Code {
+    pub fn new(format: CodeFormat, text: String, corners: [PixelPoint; 4]) -> Code {
         Code { format, text, corners, weight: f32::INFINITY }
     }
 
-    fn centre(&self) -> Point {
-        self.corners.into_iter().fold(Point { x: 0.0, y: 0.0 }, |sum, corner| sum + corner) * 0.25
+    fn centre(&self) -> PixelPoint {
+        self.corners.into_iter().fold(PixelPoint { x: 0.0, y: 0.0 }, |sum, corner| sum + corner)
+            * 0.25
     }
 
     /// Left, top, right, bottom.
     fn bounds(&self) -> [f32; 4] {
-        let fold = |pick: fn(Point) -> f32, choose: fn(f32, f32) -> f32| {
+        let fold = |pick: fn(PixelPoint) -> f32, choose: fn(f32, f32) -> f32| {
             self.corners.into_iter().map(pick).reduce(choose).unwrap_or(0.0)
         };
         [
@@ -46,9 +47,9 @@ impl Code {
     }
 
     /// The code if its format is wanted. A UPC-A is an EAN-13 that begins with 0.
-    pub fn if_wanted(mut self, wants: impl Fn(Format) -> bool) -> Option<Code> {
-        if self.format == Format::UpcA && !wants(Format::UpcA) {
-            self.format = Format::Ean13;
+    pub fn if_wanted(mut self, wants: impl Fn(CodeFormat) -> bool) -> Option<Code> {
+        if self.format == CodeFormat::UpcA && !wants(CodeFormat::UpcA) {
+            self.format = CodeFormat::Ean13;
             self.text.insert(0, '0');
         }
         wants(self.format).then_some(self)
@@ -59,13 +60,13 @@ impl Code {
         let digits: Vec<u8> = self.text.bytes().map(|byte| byte.wrapping_sub(b'0')).collect();
         let is_book = self.text.starts_with("978") || self.text.starts_with("979");
         let is_right =
-            self.format == Format::Ean13 && digits.len() == 13 && ean::is_checked(&digits);
+            self.format == CodeFormat::Ean13 && digits.len() == 13 && ean::is_checked(&digits);
         (is_book && is_right).then_some(&self.text)
     }
 }
 
 /// Whether a point is in a quad, or no further outside than two pixels.
-fn is_inside(point: Point, quad: &[Point; 4]) -> bool {
+fn is_inside(point: PixelPoint, quad: &[PixelPoint; 4]) -> bool {
     let mut sides = (0..4).map(|index| {
         let (from, to) = (quad[index], quad[(index + 1) % 4]);
         let (along, off) = (to - from, point - from);
@@ -81,13 +82,13 @@ fn is_inside(point: Point, quad: &[Point; 4]) -> bool {
 
 /// Where a line read something.
 trait Way {
-    fn ends(&self) -> (Point, Point);
+    fn ends(&self) -> (PixelPoint, PixelPoint);
     /// Whether the other says the same thing.
     fn agrees(&self, other: &Self) -> bool;
 }
 
-impl Way for Frame {
-    fn ends(&self) -> (Point, Point) {
+impl Way for EanFrame {
+    fn ends(&self) -> (PixelPoint, PixelPoint) {
         (self.from, self.to)
     }
     fn agrees(&self, other: &Self) -> bool {
@@ -95,8 +96,8 @@ impl Way for Frame {
     }
 }
 
-impl Way for Reading {
-    fn ends(&self) -> (Point, Point) {
+impl Way for LinearReading {
+    fn ends(&self) -> (PixelPoint, PixelPoint) {
         (self.from, self.to)
     }
     fn agrees(&self, other: &Self) -> bool {
@@ -125,8 +126,8 @@ fn groups<W: Way>(ways: &[W]) -> Vec<Vec<&W>> {
 }
 
 /// The quad between the outermost of some ways.
-fn quad<W: Way>(ways: &[&W]) -> [Point; 4] {
-    let zero = Point { x: 0.0, y: 0.0 };
+fn quad<W: Way>(ways: &[&W]) -> [PixelPoint; 4] {
+    let zero = PixelPoint { x: 0.0, y: 0.0 };
     let along = ways.iter().fold(zero, |sum, way| sum + (way.ends().1 - way.ends().0));
     let depth = |way: &&&W| {
         let (from, to) = way.ends();
@@ -147,7 +148,7 @@ pub struct Agreed {
 }
 
 /// Reads what lines through the same place say together.
-pub fn agree(seen: &Seen) -> Agreed {
+pub fn agree(seen: &LinearFindings) -> Agreed {
     let mut codes = Vec::new();
     let mut doubtful: Vec<Code> = Vec::new();
     for frames in groups(&seen.frames) {
@@ -163,8 +164,8 @@ pub fn agree(seen: &Seen) -> Agreed {
     }
     for readings in groups(&seen.readings) {
         let first = readings[0];
-        let least = if first.format == Format::Code128 { 2 } else { 3 };
-        let is_short = first.format == Format::Itf && first.text.len() < 6;
+        let least = if first.format == CodeFormat::Code128 { 2 } else { 3 };
+        let is_short = first.format == CodeFormat::Itf && first.text.len() < 6;
         let weight = readings.len() as f32 * first.text.len() as f32;
         let (format, text) = (first.format, first.text.clone());
         let code = Code { format, text, corners: quad(&readings), weight };
@@ -178,10 +179,10 @@ pub fn agree(seen: &Seen) -> Agreed {
 }
 
 /// Whether a text is beyond doubt. A short code without a checked prefix needs more.
-fn is_sure(text: &ean::Text, lines: usize) -> bool {
+fn is_sure(text: &ean::EanText, lines: usize) -> bool {
     match text.format {
-        Format::UpcE => lines >= 3 && text.cost <= 0.3 && text.lead >= 0.7,
-        Format::Ean8 => lines >= 2 && text.cost <= 0.45 && text.lead >= 0.7,
+        CodeFormat::UpcE => lines >= 3 && text.cost <= 0.3 && text.lead >= 0.7,
+        CodeFormat::Ean8 => lines >= 2 && text.cost <= 0.45 && text.lead >= 0.7,
         _ => lines >= 2 && text.cost <= 0.45 && text.lead >= 0.55,
     }
 }

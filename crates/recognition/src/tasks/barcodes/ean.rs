@@ -8,7 +8,7 @@
 //! added up, and of the texts with a right check digit the one that fits best is read, if no other
 //! fits nearly as well.
 
-use super::symbol::{Format, Point};
+use super::symbol::{CodeFormat, PixelPoint};
 
 /// Symbologies that one frame of edges may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,17 +24,17 @@ pub type Costs = [[f32; 10]; 2];
 
 /// What might be a code: where, and its digits' costs.
 #[derive(Clone, Debug)]
-pub struct Frame {
+pub struct EanFrame {
     pub symbology: Symbology,
-    pub from: Point,
-    pub to: Point,
+    pub from: PixelPoint,
+    pub to: PixelPoint,
     pub digits: Vec<Costs>,
 }
 
 /// A text, and how sure it is.
 #[derive(Debug)]
-pub struct Text {
-    pub format: Format,
+pub struct EanText {
+    pub format: CodeFormat,
     pub text: String,
     /// Mean cost of its digits.
     pub cost: f32,
@@ -74,7 +74,7 @@ const MAX_MEAN: f32 = 1.2;
 
 /// A symbology as counts of runs: guards at the start, in the middle and at the end, digits on
 /// the left and the right.
-struct Layout {
+struct EanLayout {
     modules: f32,
     left: usize,
     middle: usize,
@@ -87,16 +87,16 @@ const START: usize = 3;
 impl Symbology {
     const ALL: [Symbology; 3] = [Symbology::Ean13, Symbology::Ean8, Symbology::UpcE];
 
-    const fn layout(self) -> Layout {
+    const fn layout(self) -> EanLayout {
         match self {
-            Symbology::Ean13 => Layout { modules: 95.0, left: 6, middle: 5, right: 6, end: 3 },
-            Symbology::Ean8 => Layout { modules: 67.0, left: 4, middle: 5, right: 4, end: 3 },
-            Symbology::UpcE => Layout { modules: 51.0, left: 6, middle: 0, right: 0, end: 6 },
+            Symbology::Ean13 => EanLayout { modules: 95.0, left: 6, middle: 5, right: 6, end: 3 },
+            Symbology::Ean8 => EanLayout { modules: 67.0, left: 4, middle: 5, right: 4, end: 3 },
+            Symbology::UpcE => EanLayout { modules: 51.0, left: 6, middle: 0, right: 0, end: 6 },
         }
     }
 }
 
-impl Layout {
+impl EanLayout {
     const fn runs(&self) -> usize {
         START + 4 * (self.left + self.right) + self.middle + self.end
     }
@@ -121,7 +121,7 @@ pub fn frames(
 
 /// The digits' costs of a code that starts at an edge, if guards, quiet zones and the digits'
 /// widths are where they should be.
-fn frame(at: &[f32], start: usize, length: f32, layout: &Layout) -> Option<Vec<Costs>> {
+fn frame(at: &[f32], start: usize, length: f32, layout: &EanLayout) -> Option<Vec<Costs>> {
     let end = start + layout.runs();
     if end >= at.len() {
         return None;
@@ -192,7 +192,7 @@ fn costs(widths: &[f32; 4]) -> Costs {
 }
 
 /// The text that fits frames of the same place best.
-pub fn text(symbology: Symbology, frames: &[&Frame]) -> Option<Text> {
+pub fn text(symbology: Symbology, frames: &[&EanFrame]) -> Option<EanText> {
     let count = frames.first()?.digits.len();
     let weight = 1.0 / frames.len() as f32;
     let mut digits: Vec<Costs> = vec![[[0.0; 10]; 2]; count];
@@ -221,12 +221,12 @@ pub fn text(symbology: Symbology, frames: &[&Frame]) -> Option<Text> {
     let (cost, text) = best.first?;
     let lead = best.second - cost;
     let (format, text) = match (symbology, text.strip_prefix('0')) {
-        (Symbology::Ean13, Some(upca)) => (Format::UpcA, upca.to_owned()),
-        (Symbology::Ean13, None) => (Format::Ean13, text),
-        (Symbology::Ean8, _) => (Format::Ean8, text),
-        (Symbology::UpcE, _) => (Format::UpcE, text),
+        (Symbology::Ean13, Some(upca)) => (CodeFormat::UpcA, upca.to_owned()),
+        (Symbology::Ean13, None) => (CodeFormat::Ean13, text),
+        (Symbology::Ean8, _) => (CodeFormat::Ean8, text),
+        (Symbology::UpcE, _) => (CodeFormat::UpcE, text),
     };
-    Some(Text { format, text, cost: cost / count as f32, lead })
+    Some(EanText { format, text, cost: cost / count as f32, lead })
 }
 
 /// The cheapest text so far, and what the next cheapest costs.

@@ -1,6 +1,6 @@
 //! Grey pictures of several sizes, and the straight lines that readers of linear codes look along.
 
-use super::symbol::Point;
+use super::symbol::PixelPoint;
 use crate::decode::Photo;
 
 /// A picture of one byte a pixel.
@@ -14,10 +14,10 @@ pub struct Gray {
 
 /// A line across a picture: samples one pixel apart, from `start` on in the direction `step`.
 #[derive(Clone, Copy, Debug)]
-pub struct Line {
-    pub start: Point,
+pub struct ScanLine {
+    pub start: PixelPoint,
     /// Of length 1.
-    pub step: Point,
+    pub step: PixelPoint,
     pub samples: usize,
 }
 
@@ -82,13 +82,13 @@ impl Gray {
     }
 
     /// A point of this picture in pixels of the photo.
-    pub fn in_photo(&self, point: Point) -> Point {
+    pub fn in_photo(&self, point: PixelPoint) -> PixelPoint {
         let side = |value: f32| (value + 0.5) * self.scale;
-        Point { x: side(point.x), y: side(point.y) }
+        PixelPoint { x: side(point.x), y: side(point.y) }
     }
 
     /// Bilinear; beyond the edge the edge's pixels go on.
-    fn at(&self, point: Point) -> f32 {
+    fn at(&self, point: PixelPoint) -> f32 {
         let x = point.x.clamp(0.0, (self.width - 1) as f32);
         let y = point.y.clamp(0.0, (self.height - 1) as f32);
         let (left, top) = (x as usize, y as usize);
@@ -104,11 +104,11 @@ impl Gray {
     }
 
     /// The values under a line, each the mean of `thickness` ones across it.
-    pub fn sample(&self, line: &Line, thickness: usize, values: &mut Vec<f32>) {
+    pub fn sample(&self, line: &ScanLine, thickness: usize, values: &mut Vec<f32>) {
         values.clear();
         values.resize(line.samples, 0.0);
         let weight = 1.0 / thickness as f32;
-        let across = Point { x: -line.step.y, y: line.step.x };
+        let across = PixelPoint { x: -line.step.y, y: line.step.x };
         let layers = (0..thickness).map(|layer| {
             let shift = layer as f32 - (thickness - 1) as f32 / 2.0;
             line.start + across * shift
@@ -148,7 +148,7 @@ impl Gray {
     }
 
     /// Adds the values along a line of any direction.
-    fn add_slanted(&self, start: Point, step: Point, weight: f32, values: &mut [f32]) {
+    fn add_slanted(&self, start: PixelPoint, step: PixelPoint, weight: f32, values: &mut [f32]) {
         /// Places have so many bits behind the point: a line is at most some ten thousand steps long.
         const BITS: u32 = 32;
         let fixed = |value: f32| (f64::from(value) * f64::from(2f32).powi(BITS as i32)) as i64;
@@ -186,13 +186,13 @@ impl Gray {
 
     /// At most `count` parallel lines in the direction of `angle` (radians, clockwise as seen),
     /// evenly spread over the picture.
-    pub fn lines(&self, angle: f32, count: usize) -> Vec<Line> {
+    pub fn lines(&self, angle: f32, count: usize) -> Vec<ScanLine> {
         // The cosine of a right angle is not quite 0.
         let exact = |value: f32| if value.abs() < 1e-6 { 0.0 } else { value };
-        let step = Point { x: exact(angle.cos()), y: exact(angle.sin()) };
-        let across = Point { x: -step.y, y: step.x };
+        let step = PixelPoint { x: exact(angle.cos()), y: exact(angle.sin()) };
+        let across = PixelPoint { x: -step.y, y: step.x };
         let (width, height) = ((self.width - 1) as f32, (self.height - 1) as f32);
-        let centre = Point { x: width / 2.0, y: height / 2.0 };
+        let centre = PixelPoint { x: width / 2.0, y: height / 2.0 };
         let extent = width * across.x.abs() + height * across.y.abs();
         let distance = ((extent + 1.0) / count as f32).max(1.0);
         let reach = (extent / 2.0 / distance).floor() as i32;
@@ -201,7 +201,7 @@ impl Gray {
                 let middle = centre + across * (index as f32 * distance);
                 let (from, to) = clip(middle, step, width, height)?;
                 let samples = (to - from) as usize + 1;
-                Some(Line { start: middle + step * from, step, samples })
+                Some(ScanLine { start: middle + step * from, step, samples })
             })
             .collect()
     }
@@ -215,7 +215,7 @@ fn between(place: f32, count: usize) -> (usize, usize, f32) {
 }
 
 /// Between which multiples of `step` a line through `point` is inside the picture.
-fn clip(point: Point, step: Point, width: f32, height: f32) -> Option<(f32, f32)> {
+fn clip(point: PixelPoint, step: PixelPoint, width: f32, height: f32) -> Option<(f32, f32)> {
     let (mut from, mut to) = (f32::NEG_INFINITY, f32::INFINITY);
     for (at, step, side) in [(point.x, step.x, width), (point.y, step.y, height)] {
         if step.abs() < 1e-6 {
@@ -253,7 +253,7 @@ mod tests {
                 for line in gray.lines((degrees as f32).to_radians(), 25) {
                     gray.sample(&line, thickness, &mut values);
                     assert_eq!(values.len(), line.samples);
-                    let across = Point { x: -line.step.y, y: line.step.x };
+                    let across = PixelPoint { x: -line.step.y, y: line.step.x };
                     for (index, value) in values.iter().enumerate() {
                         let layers = (0..thickness).map(|layer| {
                             let shift = layer as f32 - (thickness - 1) as f32 / 2.0;
@@ -279,7 +279,7 @@ mod tests {
             );
             for (index, pixel) in doubled.pixels.iter().enumerate() {
                 let (x, y) = (index % doubled.width, index / doubled.width);
-                let place = Point { x: x as f32 / 2.0 - 0.25, y: y as f32 / 2.0 - 0.25 };
+                let place = PixelPoint { x: x as f32 / 2.0 - 0.25, y: y as f32 / 2.0 - 0.25 };
                 assert_eq!(f32::from(*pixel), gray.at(place).round(), "{x}, {y}");
             }
         }

@@ -9,10 +9,10 @@ use rxing::common::BitArray;
 use rxing::oned::{Code39Reader, Code128Reader, ITFReader, OneDReader};
 use rxing::{BarcodeFormat, DecodeHints, RXingResult};
 
-use super::ean::{self, Frame};
+use super::ean::{self, EanFrame};
 use super::edges::{self, Edges};
 use super::gray::Gray;
-use super::symbol::{Format, Point, Reading};
+use super::symbol::{CodeFormat, LinearReading, PixelPoint};
 
 /// One way to look through a picture.
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +29,9 @@ pub struct Pass {
 
 /// What lines say.
 #[derive(Default)]
-pub struct Seen {
-    pub frames: Vec<Frame>,
-    pub readings: Vec<Reading>,
+pub struct LinearFindings {
+    pub frames: Vec<EanFrame>,
+    pub readings: Vec<LinearReading>,
 }
 
 /// Most lines of a pass.
@@ -44,9 +44,15 @@ const BITS: f32 = 4.0;
 const LEAST_EDGES: usize = 20;
 
 /// Looks through a picture in one direction, both ways.
-pub fn scan(gray: &Gray, pass: Pass, wants: impl Fn(Format) -> bool, seen: &mut Seen) {
-    let wants_ean = [Format::Ean13, Format::UpcA, Format::Ean8, Format::UpcE].map(&wants);
-    let wants_others = [Format::Code128, Format::Code39, Format::Itf].map(&wants);
+pub fn scan(
+    gray: &Gray,
+    pass: Pass,
+    wants: impl Fn(CodeFormat) -> bool,
+    seen: &mut LinearFindings,
+) {
+    let wants_ean =
+        [CodeFormat::Ean13, CodeFormat::UpcA, CodeFormat::Ean8, CodeFormat::UpcE].map(&wants);
+    let wants_others = [CodeFormat::Code128, CodeFormat::Code39, CodeFormat::Itf].map(&wants);
     let mut values = Vec::new();
     let mut edges = Edges::default();
     for line in gray.lines(pass.angle.to_radians(), LINES) {
@@ -68,7 +74,7 @@ pub fn scan(gray: &Gray, pass: Pass, wants: impl Fn(Format) -> bool, seen: &mut 
             if wants_ean.contains(&true) {
                 ean::frames(&edges.at, length, |symbology, first, last, digits| {
                     let (from, to) = (place(edges.at[first]), place(edges.at[last]));
-                    seen.frames.push(Frame { symbology, from, to, digits });
+                    seen.frames.push(EanFrame { symbology, from, to, digits });
                 });
             }
             if wants_others.contains(&true) {
@@ -82,9 +88,9 @@ pub fn scan(gray: &Gray, pass: Pass, wants: impl Fn(Format) -> bool, seen: &mut 
 /// Reads with `rxing` the stretches between two quiet zones.
 fn others(
     edges: &Edges,
-    wants: impl Fn(Format) -> bool,
-    place: impl Fn(f32) -> Point,
-    found: &mut Vec<Reading>,
+    wants: impl Fn(CodeFormat) -> bool,
+    place: impl Fn(f32) -> PixelPoint,
+    found: &mut Vec<LinearReading>,
 ) {
     for (first, last) in stretches(edges) {
         let stretch = &edges.at[first..=last];
@@ -95,27 +101,27 @@ fn others(
         let Some(row) = bits(stretch) else { continue };
         let Some(result) = decode(&row, readers) else { continue };
         let format = match result.getBarcodeFormat() {
-            BarcodeFormat::CODE_128 => Format::Code128,
-            BarcodeFormat::CODE_39 => Format::Code39,
-            BarcodeFormat::ITF => Format::Itf,
+            BarcodeFormat::CODE_128 => CodeFormat::Code128,
+            BarcodeFormat::CODE_39 => CodeFormat::Code39,
+            BarcodeFormat::ITF => CodeFormat::Itf,
             _ => continue,
         };
         if wants(format) && has_all_runs(format, result.getText(), last - first) {
             let (from, to) = (place(edges.at[first]), place(edges.at[last]));
-            found.push(Reading { format, text: result.getText().to_owned(), from, to });
+            found.push(LinearReading { format, text: result.getText().to_owned(), from, to });
         }
     }
 }
 
 /// Whether a text accounts for all the runs of a stretch: a reader may stop at something inside that
 /// looks like an end.
-fn has_all_runs(format: Format, text: &str, runs: usize) -> bool {
+fn has_all_runs(format: CodeFormat, text: &str, runs: usize) -> bool {
     let characters = text.chars().count();
     match format {
         // Start, then five runs a digit, then the end.
-        Format::Itf => runs == 4 + 5 * characters + 3,
+        CodeFormat::Itf => runs == 4 + 5 * characters + 3,
         // Nine runs and a gap a character, start and end among them.
-        Format::Code39 => runs == 10 * (characters + 2) - 1,
+        CodeFormat::Code39 => runs == 10 * (characters + 2) - 1,
         // Code 128 has a check symbol.
         _ => true,
     }

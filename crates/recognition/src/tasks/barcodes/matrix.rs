@@ -17,7 +17,7 @@ use rxing::{
 
 use super::codes::Code;
 use super::gray::Gray;
-use super::symbol::{Format, Point};
+use super::symbol::{CodeFormat, PixelPoint};
 use super::threshold;
 
 /// How dark and light are told apart.
@@ -45,16 +45,16 @@ const FINDERS: usize = 3;
 const MOST_FAILED: usize = 2000;
 
 /// Looks for codes of the wanted formats.
-pub fn scan(gray: &Gray, threshold: Threshold, wants: impl Fn(Format) -> bool) -> Vec<Code> {
+pub fn scan(gray: &Gray, threshold: Threshold, wants: impl Fn(CodeFormat) -> bool) -> Vec<Code> {
     if gray.width.min(gray.height) < LEAST_SIDE {
         return Vec::new();
     }
     let mut found = Vec::new();
     let Some(black) = black_and_white(gray, threshold) else { return found };
-    if wants(Format::QRCode) {
+    if wants(CodeFormat::QRCode) {
         found.extend(qr_codes(gray, &black));
     }
-    if wants(Format::DataMatrix) && may_hold_matrix(&black) {
+    if wants(CodeFormat::DataMatrix) && may_hold_matrix(&black) {
         found.extend(data_matrices(gray, black));
     }
     found
@@ -105,7 +105,7 @@ fn qr_codes(gray: &Gray, black: &BitMatrix) -> Vec<Code> {
         });
         if let Some((text, points)) = read {
             used.extend(three);
-            found.extend(code(gray, Format::QRCode, text, &points));
+            found.extend(code(gray, CodeFormat::QRCode, text, &points));
         } else {
             failed += 1;
             if failed == MOST_FAILED {
@@ -176,7 +176,8 @@ fn data_matrices(gray: &Gray, mut black: BitMatrix) -> Vec<Code> {
                 black.unset(x, y);
             }
         }
-        let Some(code) = code(gray, Format::DataMatrix, result.getText().to_owned(), points) else {
+        let Some(code) = code(gray, CodeFormat::DataMatrix, result.getText().to_owned(), points)
+        else {
             break;
         };
         found.push(code);
@@ -230,12 +231,12 @@ fn hints(format: BarcodeFormat) -> DecodeHints {
 }
 
 /// A result in pixels of the photo. The readers give the corners from the top left clockwise.
-fn code(gray: &Gray, format: Format, text: String, points: &[rxing::Point]) -> Option<Code> {
+fn code(gray: &Gray, format: CodeFormat, text: String, points: &[rxing::Point]) -> Option<Code> {
     let point = |point: &rxing::Point| {
         let is_somewhere = point.x.is_finite() && point.y.is_finite();
-        is_somewhere.then(|| gray.in_photo(Point { x: point.x - 0.5, y: point.y - 0.5 }))
+        is_somewhere.then(|| gray.in_photo(PixelPoint { x: point.x - 0.5, y: point.y - 0.5 }))
     };
-    let points: Vec<Point> = points.iter().map(point).collect::<Option<_>>()?;
+    let points: Vec<PixelPoint> = points.iter().map(point).collect::<Option<_>>()?;
     let corners = *points.first_chunk::<4>()?;
     Some(Code::new(format, text, corners))
 }

@@ -30,23 +30,23 @@ use crate::network::Loading;
 use crate::prepare::Scratch;
 use codes::{Agreed, Code};
 use gray::Gray;
-use linear::{Pass, Seen};
+use linear::{LinearFindings, Pass};
 use matrix::Threshold;
-use symbol::Format;
+use symbol::CodeFormat;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BarcodesManifest {
     /// The formats that are looked for; others are not told.
-    formats: Vec<Format>,
+    formats: Vec<CodeFormat>,
 }
 
 pub struct Barcodes {
-    formats: Vec<Format>,
+    formats: Vec<CodeFormat>,
 }
 
 #[derive(Serialize)]
-struct Found<'a> {
+struct FoundCode<'a> {
     task: &'static str,
     barcodes: Vec<Barcode<'a>>,
     width: u32,
@@ -55,7 +55,7 @@ struct Found<'a> {
 
 #[derive(Serialize)]
 struct Barcode<'a> {
-    format: Format,
+    format: CodeFormat,
     text: &'a str,
     corners: [[f64; 2]; 4],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,7 +102,7 @@ impl Task for Barcodes {
         let start = std::time::Instant::now();
         let codes = read(photo, &self.formats);
         scratch.inference += start.elapsed();
-        let found = Found {
+        let found = FoundCode {
             task: Barcodes::NAME,
             barcodes: codes.iter().map(Barcode::of).collect(),
             width: photo.full_width,
@@ -124,7 +124,7 @@ const STRAIGHT: [f32; 4] = [0.0, 90.0, 45.0, 135.0];
 const BETWEEN: [f32; 4] = [22.5, 67.5, 112.5, 157.5];
 
 /// All codes of the picture, in reading order.
-fn read(photo: &Photo, formats: &[Format]) -> Vec<Code> {
+fn read(photo: &Photo, formats: &[CodeFormat]) -> Vec<Code> {
     let wants = |format| formats.contains(&format);
     let mut large = Gray::of(photo);
     while large.pixels.len() > MOST_PIXELS {
@@ -134,7 +134,7 @@ fn read(photo: &Photo, formats: &[Format]) -> Vec<Code> {
     let gray = reduced.as_ref().unwrap_or(&large);
 
     let mut matrix_codes = matrix::scan(gray, Threshold::Local, wants);
-    let mut seen = Seen::default();
+    let mut seen = LinearFindings::default();
     let mut look = |gray: &Gray, angles: &[f32], thickness, share, sharpening| {
         for &angle in angles {
             linear::scan(gray, Pass { angle, thickness, share, sharpening }, wants, &mut seen);
@@ -171,7 +171,12 @@ fn read(photo: &Photo, formats: &[Format]) -> Vec<Code> {
 }
 
 /// Looks for matrix codes with other thresholds and sizes, until there is one.
-fn again(gray: &Gray, large: &Gray, is_reduced: bool, wants: impl Fn(Format) -> bool) -> Vec<Code> {
+fn again(
+    gray: &Gray,
+    large: &Gray,
+    is_reduced: bool,
+    wants: impl Fn(CodeFormat) -> bool,
+) -> Vec<Code> {
     let mut found = matrix::scan(gray, Threshold::Global, &wants);
     if found.is_empty() && gray.pixels.len() < FEW_PIXELS {
         found = matrix::scan(&gray.doubled(), Threshold::Local, &wants);

@@ -6,33 +6,33 @@ use serde::{Deserialize, Serialize};
 
 /// A place, or a way from one to another, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
+pub struct PixelPoint {
     pub x: f32,
     pub y: f32,
 }
 
-impl Add for Point {
-    type Output = Point;
-    fn add(self, other: Point) -> Point {
-        Point { x: self.x + other.x, y: self.y + other.y }
+impl Add for PixelPoint {
+    type Output = PixelPoint;
+    fn add(self, other: PixelPoint) -> PixelPoint {
+        PixelPoint { x: self.x + other.x, y: self.y + other.y }
     }
 }
 
-impl Sub for Point {
-    type Output = Point;
-    fn sub(self, other: Point) -> Point {
-        Point { x: self.x - other.x, y: self.y - other.y }
+impl Sub for PixelPoint {
+    type Output = PixelPoint;
+    fn sub(self, other: PixelPoint) -> PixelPoint {
+        PixelPoint { x: self.x - other.x, y: self.y - other.y }
     }
 }
 
-impl Mul<f32> for Point {
-    type Output = Point;
-    fn mul(self, factor: f32) -> Point {
-        Point { x: self.x * factor, y: self.y * factor }
+impl Mul<f32> for PixelPoint {
+    type Output = PixelPoint;
+    fn mul(self, factor: f32) -> PixelPoint {
+        PixelPoint { x: self.x * factor, y: self.y * factor }
     }
 }
 
-impl Point {
+impl PixelPoint {
     pub fn length(self) -> f32 {
         self.x.hypot(self.y)
     }
@@ -40,7 +40,7 @@ impl Point {
 
 /// A symbology, under the name that manifests and results have for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub enum Format {
+pub enum CodeFormat {
     #[serde(rename = "EAN-13")]
     Ean13,
     #[serde(rename = "EAN-8")]
@@ -59,9 +59,9 @@ pub enum Format {
 
 /// One reading of a linear code: what, and along which way.
 #[derive(Clone, Debug)]
-pub struct Reading {
-    pub format: Format,
+pub struct LinearReading {
+    pub format: CodeFormat,
     pub text: String,
-    pub from: Point,
-    pub to: Point,
+    pub from: PixelPoint,
+    pub to: PixelPoint,
 }

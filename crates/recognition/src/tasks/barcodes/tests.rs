@@ -3,21 +3,21 @@
 use rxing::{BarcodeFormat, MultiFormatWriter, Writer};
 use serde_json::Value;
 
-use super::symbol::Point;
+use super::symbol::PixelPoint;
 use super::*;
 use crate::decode::{DecodeLimits, Detail, decode};
 use crate::manifest::Manifest;
 
-const ALL: [Format; 9] = [
-    Format::Ean13,
-    Format::Ean8,
-    Format::UpcA,
-    Format::UpcE,
-    Format::Code128,
-    Format::Code39,
-    Format::Itf,
-    Format::QRCode,
-    Format::DataMatrix,
+const ALL: [CodeFormat; 9] = [
+    CodeFormat::Ean13,
+    CodeFormat::Ean8,
+    CodeFormat::UpcA,
+    CodeFormat::UpcE,
+    CodeFormat::Code128,
+    CodeFormat::Code39,
+    CodeFormat::Itf,
+    CodeFormat::QRCode,
+    CodeFormat::DataMatrix,
 ];
 
 /// A white picture.
@@ -77,7 +77,7 @@ fn book() -> Photo {
     photo
 }
 
-fn result(photo: &Photo, formats: &[Format]) -> Value {
+fn result(photo: &Photo, formats: &[CodeFormat]) -> Value {
     let task = Barcodes { formats: formats.to_vec() };
     serde_json::from_str(&task.recognize(photo, &mut Scratch::default()).unwrap().json).unwrap()
 }
@@ -115,7 +115,7 @@ fn corners_are_those_of_the_code_as_it_is_read() {
     // The writer leaves four modules on the left; the sheet is 400x200.
     for (x, y) in [(68.0, 40.0), (160.0, 68.0), (332.0, 160.0), (40.0, 332.0)] {
         let corners = read(&photo, &ALL)[0].corners;
-        let off = corners[0] - Point { x, y };
+        let off = corners[0] - PixelPoint { x, y };
         assert!(off.length() < 5.0, "{corners:?} should start at {x}, {y}");
         assert!(((corners[1] - corners[0]).length() - 190.0).abs() < 3.0, "{corners:?}");
         photo = quarter_turned(&photo);
@@ -136,18 +136,18 @@ fn quarter_turned(photo: &Photo) -> Photo {
 #[test]
 fn every_format_is_read_and_only_where_it_is_wanted() {
     let codes = [
-        (Format::Ean13, BarcodeFormat::EAN_13, "4006381333931"),
-        (Format::UpcA, BarcodeFormat::UPC_A, "036000291452"),
-        (Format::Ean8, BarcodeFormat::EAN_8, "96385074"),
-        (Format::UpcE, BarcodeFormat::UPC_E, "04252614"),
-        (Format::Code128, BarcodeFormat::CODE_128, "Shelf-42/b"),
-        (Format::Code39, BarcodeFormat::CODE_39, "SHELF-42"),
-        (Format::Itf, BarcodeFormat::ITF, "12345678"),
-        (Format::QRCode, BarcodeFormat::QR_CODE, "https://example.org/1"),
-        (Format::DataMatrix, BarcodeFormat::DATA_MATRIX, "shelf 42"),
+        (CodeFormat::Ean13, BarcodeFormat::EAN_13, "4006381333931"),
+        (CodeFormat::UpcA, BarcodeFormat::UPC_A, "036000291452"),
+        (CodeFormat::Ean8, BarcodeFormat::EAN_8, "96385074"),
+        (CodeFormat::UpcE, BarcodeFormat::UPC_E, "04252614"),
+        (CodeFormat::Code128, BarcodeFormat::CODE_128, "Shelf-42/b"),
+        (CodeFormat::Code39, BarcodeFormat::CODE_39, "SHELF-42"),
+        (CodeFormat::Itf, BarcodeFormat::ITF, "12345678"),
+        (CodeFormat::QRCode, BarcodeFormat::QR_CODE, "https://example.org/1"),
+        (CodeFormat::DataMatrix, BarcodeFormat::DATA_MATRIX, "shelf 42"),
     ];
     for (format, written, text) in codes {
-        let is_matrix = matches!(format, Format::QRCode | Format::DataMatrix);
+        let is_matrix = matches!(format, CodeFormat::QRCode | CodeFormat::DataMatrix);
         let mut photo = sheet(700, 300);
         draw(
             &mut photo,
@@ -161,7 +161,7 @@ fn every_format_is_read_and_only_where_it_is_wanted() {
         assert_eq!(found.len(), 1, "{format:?}: {found:?}");
         assert_eq!((found[0].format, found[0].text.as_str()), (format, text));
         assert_eq!(found[0].isbn(), None);
-        let others: Vec<Format> = ALL.into_iter().filter(|other| *other != format).collect();
+        let others: Vec<CodeFormat> = ALL.into_iter().filter(|other| *other != format).collect();
         assert!(read(&photo, &others).iter().all(|code| code.text != text), "{format:?}");
     }
 }
@@ -192,9 +192,9 @@ fn a_code_is_read_in_dim_light_with_noise_beside_stripes() {
 
 #[test]
 fn a_wrong_check_digit_is_no_isbn() {
-    let quad = [Point { x: 0.0, y: 0.0 }; 4];
+    let quad = [PixelPoint { x: 0.0, y: 0.0 }; 4];
     let isbn =
-        |text: &str| Code::new(Format::Ean13, text.to_owned(), quad).isbn().map(str::to_owned);
+        |text: &str| Code::new(CodeFormat::Ean13, text.to_owned(), quad).isbn().map(str::to_owned);
     assert_eq!(isbn("9780140013993").as_deref(), Some("9780140013993"));
     assert_eq!(isbn("9780140013994"), None);
     assert_eq!(isbn("4006381333931"), None);

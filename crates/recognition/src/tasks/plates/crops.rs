@@ -14,30 +14,30 @@ const SHORTEST: f64 = 16.0;
 const FINEST: f64 = 4.0;
 
 /// A crop: the plate's width and height that it takes in, and how much wider it is made than it is.
-pub struct Crop {
+pub struct PlateCrop {
     width: f64,
     height: f64,
     stretch: f64,
 }
 
 /// What most plates are read best from: a little less than their height, made wider.
-pub const FLAT: Crop = Crop { width: 1.0, height: 0.85, stretch: 1.25 };
+pub const FLAT: PlateCrop = PlateCrop { width: 1.0, height: 0.85, stretch: 1.25 };
 /// Further ones, where one look was not enough.
-pub const FURTHER: [Crop; 2] = [
-    Crop { width: 1.0, height: 1.0, stretch: 1.25 },
-    Crop { width: 0.96, height: 0.96, stretch: 1.0 },
+pub const FURTHER: [PlateCrop; 2] = [
+    PlateCrop { width: 1.0, height: 1.0, stretch: 1.25 },
+    PlateCrop { width: 0.96, height: 0.96, stretch: 1.0 },
 ];
 /// How much wider lines of text are made than they are.
 pub const LINE_STRETCH: f64 = 1.1;
 
 /// The eyes of the task, on one photo.
-pub struct Reader<'a> {
+pub struct PlateReader<'a> {
     pub lines: &'a LineReader,
     pub judge: &'a Judge,
     pub photo: &'a Photo,
 }
 
-impl Reader<'_> {
+impl PlateReader<'_> {
     /// Reads a quad as one line. None if it is no quad.
     pub fn look(
         &self,
@@ -60,7 +60,7 @@ impl Reader<'_> {
     pub fn look_at(
         &self,
         plate: &Quad,
-        crop: &Crop,
+        crop: &PlateCrop,
         scratch: &mut Scratch,
     ) -> Result<Option<Probabilities>, RecognitionError> {
         match grown(plate, crop.width, crop.height) {

@@ -88,7 +88,7 @@ struct Prior {
 
 /// A plate, perhaps; pixels of the photo.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Detection {
+pub struct PlateDetection {
     pub score: f64,
     pub place: Rect,
     pub corners: Quad,
@@ -106,7 +106,7 @@ impl Detector {
         photo: &Photo,
         threshold: f64,
         scratch: &mut Scratch,
-    ) -> Result<Vec<Detection>, RecognitionError> {
+    ) -> Result<Vec<PlateDetection>, RecognitionError> {
         let (width, height) = (self.network.input.width, self.network.input.height);
         self.detect_sized(photo, width, height, threshold, scratch)
     }
@@ -118,7 +118,7 @@ impl Detector {
         long_side: u32,
         threshold: f64,
         scratch: &mut Scratch,
-    ) -> Result<Vec<Detection>, RecognitionError> {
+    ) -> Result<Vec<PlateDetection>, RecognitionError> {
         let step = long_side / SIDE_SHARES;
         let longest = u64::from(photo.width.max(photo.height));
         let side = |side: u32| {
@@ -136,7 +136,7 @@ impl Detector {
         height: u32,
         threshold: f64,
         scratch: &mut Scratch,
-    ) -> Result<Vec<Detection>, RecognitionError> {
+    ) -> Result<Vec<PlateDetection>, RecognitionError> {
         let (outputs, placement) = self.network.run_sized(photo, width, height, scratch)?;
         let priors: Vec<Prior> = self.rules.priors(width, height).collect();
         let boxes = rows::<BOX>(&outputs, priors.len())?;
@@ -149,7 +149,7 @@ impl Detector {
                 continue;
             }
             let (place, quad) = self.rules.decode(prior, &boxes[index], &corners[index]);
-            found.push(Detection {
+            found.push(PlateDetection {
                 score: score.min(1.0),
                 place: placement.rect_in_photo(place),
                 corners: quad.map(|corner| placement.in_photo(corner)),
@@ -159,8 +159,8 @@ impl Detector {
     }
 
     /// Non-maximum suppression.
-    fn best(&self, found: Vec<Detection>) -> Vec<Detection> {
-        let place = |detection: &Detection| (detection.place, detection.score);
+    fn best(&self, found: Vec<PlateDetection>) -> Vec<PlateDetection> {
+        let place = |detection: &PlateDetection| (detection.place, detection.score);
         non_maximum_suppression(found, place, self.rules.iou_threshold)
     }
 }
@@ -183,14 +183,14 @@ fn rows<const NUMBERS: usize>(
 
 /// The detections of several passes over a photo, those of one plate together: at most one of each
 /// pass, best first. At most `most` plates, best first.
-pub fn grouped(passes: Vec<Vec<Detection>>, most: usize) -> Vec<Vec<Detection>> {
+pub fn grouped(passes: Vec<Vec<PlateDetection>>, most: usize) -> Vec<Vec<PlateDetection>> {
     let numbered = passes.into_iter().enumerate();
-    let mut found: Vec<(usize, Detection)> =
+    let mut found: Vec<(usize, PlateDetection)> =
         numbered.flat_map(|(pass, found)| found.into_iter().map(move |one| (pass, one))).collect();
     found.sort_by(|(_, a), (_, b)| b.score.total_cmp(&a.score));
-    let mut groups: Vec<Vec<(usize, Detection)>> = Vec::new();
+    let mut groups: Vec<Vec<(usize, PlateDetection)>> = Vec::new();
     for (pass, one) in found.into_iter().filter(|(_, one)| can_be_read(one)) {
-        let is_same = |group: &Vec<(usize, Detection)>| {
+        let is_same = |group: &Vec<(usize, PlateDetection)>| {
             group[0].1.place.share_of_smaller(&one.place) > SAME_PLATE
         };
         match groups.iter().position(is_same) {
@@ -203,7 +203,7 @@ pub fn grouped(passes: Vec<Vec<Detection>>, most: usize) -> Vec<Vec<Detection>> 
     groups.into_iter().map(|group| group.into_iter().map(|(_, one)| one).collect()).collect()
 }
 
-fn can_be_read(detection: &Detection) -> bool {
+fn can_be_read(detection: &PlateDetection) -> bool {
     let (width, height) = sides(&detection.corners);
     let Rect { left, top, right, bottom } = detection.place;
     [left, top, right, bottom].iter().all(|side| side.is_finite())
@@ -225,13 +225,13 @@ mod tests {
         }
     }
 
-    fn detection(score: f64, left: f64, width: f64) -> Detection {
+    fn detection(score: f64, left: f64, width: f64) -> PlateDetection {
         let place = Rect { left, top: 0.0, right: left + width, bottom: 10.0 };
         let corner = |x: f64, y: f64| Point { x, y };
         let (left, right) = (place.left, place.right);
         let corners =
             [corner(left, 0.0), corner(right, 0.0), corner(right, 10.0), corner(left, 10.0)];
-        Detection { score, place, corners }
+        PlateDetection { score, place, corners }
     }
 
     #[test]

@@ -20,30 +20,30 @@ pub struct NamedPattern {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FormatKind {
     Letter,
     Digit,
     Either,
     Other,
 }
 
-impl Kind {
-    fn parse(letter: char) -> Option<Kind> {
+impl FormatKind {
+    fn parse(letter: char) -> Option<FormatKind> {
         match letter {
-            'L' => Some(Kind::Letter),
-            'D' => Some(Kind::Digit),
-            'A' => Some(Kind::Either),
-            'P' => Some(Kind::Other),
+            'L' => Some(FormatKind::Letter),
+            'D' => Some(FormatKind::Digit),
+            'A' => Some(FormatKind::Either),
+            'P' => Some(FormatKind::Other),
             _ => None,
         }
     }
 
     fn allows(self, character: char) -> bool {
         match self {
-            Kind::Letter => character.is_ascii_uppercase(),
-            Kind::Digit => character.is_ascii_digit(),
-            Kind::Either => character.is_ascii_uppercase() || character.is_ascii_digit(),
-            Kind::Other => !Kind::Either.allows(character),
+            FormatKind::Letter => character.is_ascii_uppercase(),
+            FormatKind::Digit => character.is_ascii_digit(),
+            FormatKind::Either => character.is_ascii_uppercase() || character.is_ascii_digit(),
+            FormatKind::Other => !FormatKind::Either.allows(character),
         }
     }
 }
@@ -58,13 +58,14 @@ pub enum Likeness {
 
 /// The formats of a manifest, in its order.
 pub struct Formats {
-    named: Vec<(String, Vec<Kind>)>,
+    named: Vec<(String, Vec<FormatKind>)>,
 }
 
 impl Formats {
     /// None if a pattern is empty or has another letter than the four.
     pub fn new(patterns: &[NamedPattern]) -> Option<Formats> {
-        let kinds = |pattern: &str| pattern.chars().map(Kind::parse).collect::<Option<Vec<_>>>();
+        let kinds =
+            |pattern: &str| pattern.chars().map(FormatKind::parse).collect::<Option<Vec<_>>>();
         let named = patterns.iter().map(|NamedPattern { name, pattern }| {
             let kinds = kinds(pattern).filter(|kinds| !kinds.is_empty())?;
             Some((name.clone(), kinds))
@@ -74,14 +75,14 @@ impl Formats {
 
     /// The first format that a text is of.
     pub fn name_of(&self, text: &[char]) -> Option<&str> {
-        let is_of = |kinds: &[Kind]| {
+        let is_of = |kinds: &[FormatKind]| {
             kinds.len() == text.len() && kinds.iter().zip(text).all(|(kind, c)| kind.allows(*c))
         };
         if let Some((name, _)) = self.named.iter().find(|(_, kinds)| is_of(kinds)) {
             return Some(name);
         }
         let is_general = GENERAL_LENGTH.contains(&text.len())
-            && text.iter().all(|c| Kind::Either.allows(*c))
+            && text.iter().all(|c| FormatKind::Either.allows(*c))
             && text.iter().any(char::is_ascii_digit);
         is_general.then_some(GENERAL)
     }

@@ -30,11 +30,11 @@ use crate::prepare::Scratch;
 use crate::reading::{LineReader, ReaderRules};
 use alphabet::Alphabet;
 use choosing::Judge;
-use crops::Reader;
-use detector::{Detection, Detector, DetectorRules, grouped};
+use crops::PlateReader;
+use detector::{Detector, DetectorRules, PlateDetection, grouped};
 use formats::{Formats, Likeness, NamedPattern};
 use line::LineFinder;
-use reading::{Plate, Reading, WEAK_DETECTION, WEAK_EVIDENCE};
+use reading::{Plate, PlateReading, WEAK_DETECTION, WEAK_EVIDENCE};
 
 /// A reading needs this evidence.
 const EVIDENCE: f64 = 0.1;
@@ -50,14 +50,14 @@ const SIDE_STEP: u32 = 160;
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlatesManifest {
-    graph: Graphs,
+    graph: PlatesGraphs,
     reader: ReaderRules,
-    output: OutputRules,
+    output: PlatesRules,
 }
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Graphs {
+struct PlatesGraphs {
     /// Finds plates and their corners.
     detect: Graph,
     /// Reads a line.
@@ -68,8 +68,8 @@ struct Graphs {
 
 #[derive(Deserialize, Serialize, Clone)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct OutputRules {
-    setting: Setting,
+struct PlatesRules {
+    setting: PlatesSetting,
     quick: Quick,
     thorough: Thorough,
     detector: DetectorRules,
@@ -84,7 +84,7 @@ struct OutputRules {
 
 #[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-enum Setting {
+enum PlatesSetting {
     Quick,
     Thorough,
 }
@@ -111,10 +111,10 @@ pub struct Plates {
     /// None in the setting *quick*.
     finder: Option<LineFinder>,
     judge: Judge,
-    rules: OutputRules,
+    rules: PlatesRules,
 }
 
-impl OutputRules {
+impl PlatesRules {
     fn judge(&self, known: &[String]) -> Result<Judge, LoadError> {
         let alphabet = Alphabet::new(&self.characters, &self.separators, known).map_err(|c| {
             LoadError(format!("model.toml: the reader does not know the character {c:?}"))
@@ -169,8 +169,8 @@ impl TaskKind for Plates {
     ) -> Result<Box<dyn Task>, LoadError> {
         let PlatesManifest { graph, reader, output } = manifest;
         let finder = match output.setting {
-            Setting::Quick => None,
-            Setting::Thorough => Some(LineFinder { network: loading.network(&graph.line)? }),
+            PlatesSetting::Quick => None,
+            PlatesSetting::Thorough => Some(LineFinder { network: loading.network(&graph.line)? }),
         };
         Ok(Box::new(Plates {
             finder,
@@ -186,15 +186,15 @@ impl TaskKind for Plates {
 }
 
 #[derive(Serialize)]
-struct Detections {
+struct PlatesResult {
     task: &'static str,
-    plates: Vec<Found>,
+    plates: Vec<FoundPlate>,
     width: u32,
     height: u32,
 }
 
 #[derive(Serialize)]
-struct Found {
+struct FoundPlate {
     text: String,
     #[serde(serialize_with = "json::score")]
     score: f32,
@@ -225,7 +225,7 @@ impl Task for Plates {
         for plate in &mut plates {
             plate.place = plate.place.clipped(photo.width, photo.height);
         }
-        Outcome::of(&Detections {
+        Outcome::of(&PlatesResult {
             task: Plates::NAME,
             plates,
             width: photo.full_width,
@@ -243,7 +243,11 @@ impl Task for Plates {
 
 impl Plates {
     /// Every detection of one pass that can be read, as it is read. The best first.
-    fn quick(&self, photo: &Photo, scratch: &mut Scratch) -> Result<Vec<Found>, RecognitionError> {
+    fn quick(
+        &self,
+        photo: &Photo,
+        scratch: &mut Scratch,
+    ) -> Result<Vec<FoundPlate>, RecognitionError> {
         let mut plates = Vec::new();
         let threshold = self.rules.quick.detection_threshold;
         for detection in self.detector.detect(photo, threshold, scratch)? {
@@ -255,7 +259,7 @@ impl Plates {
             let text: String = characters.iter().map(|one| one.char.as_str()).collect();
             let number = self.judge.alphabet.without_separators(&text);
             let looks = [self.judge.alphabet.kept(&steps)];
-            let plate = Found {
+            let plate = FoundPlate {
                 text,
                 score: mean(&characters),
                 place: detection.place,
@@ -279,15 +283,15 @@ impl Plates {
         photo: &Photo,
         finder: &LineFinder,
         scratch: &mut Scratch,
-    ) -> Result<Vec<Found>, RecognitionError> {
+    ) -> Result<Vec<FoundPlate>, RecognitionError> {
         let Thorough { sides, detection_threshold, max_plates } = &self.rules.thorough;
         let mut passes = Vec::new();
         for side in sides {
             passes.push(self.detector.detect_at(photo, *side, *detection_threshold, scratch)?);
         }
-        let mut plates: Vec<Found> = Vec::new();
+        let mut plates: Vec<FoundPlate> = Vec::new();
         for detections in grouped(passes, *max_plates) {
-            let reader = Reader { lines: &self.lines, judge: &self.judge, photo };
+            let reader = PlateReader { lines: &self.lines, judge: &self.judge, photo };
             let plate = Plate { detections: &detections, reader, finder };
             if let Some(reading) = plate.read(scratch)?
                 && let Some(best) = detections.first()
@@ -296,9 +300,10 @@ impl Plates {
             }
         }
         plates.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let mut kept: Vec<Found> = Vec::new();
+        let mut kept: Vec<FoundPlate> = Vec::new();
         for plate in plates {
-            let is_same = |other: &Found| other.place.share_of_smaller(&plate.place) > SAME_PLATE;
+            let is_same =
+                |other: &FoundPlate| other.place.share_of_smaller(&plate.place) > SAME_PLATE;
             if !kept.iter().any(is_same) {
                 kept.push(plate);
             }
@@ -307,9 +312,9 @@ impl Plates {
     }
 
     /// The plate, if what was read is one's number.
-    fn judged(&self, reading: &Reading, detection: &Detection) -> Option<Found> {
+    fn judged(&self, reading: &PlateReading, detection: &PlateDetection) -> Option<FoundPlate> {
         let Judge { alphabet, formats } = &self.judge;
-        let Reading { choice, looks, corners } = reading;
+        let PlateReading { choice, looks, corners } = reading;
         let text = &choice.text;
         let likeness = formats.likeness(text);
         let is_weak = detection.score < WEAK_DETECTION;
@@ -329,7 +334,7 @@ impl Plates {
             |(c, score): (&char, &f64)| Character { char: c.to_string(), score: *score as f32 };
         let characters: Vec<Character> = text.iter().zip(&scores).map(character).collect();
         let score = mean(&characters);
-        (f64::from(score) >= self.rules.score_threshold).then(|| Found {
+        (f64::from(score) >= self.rules.score_threshold).then(|| FoundPlate {
             text: text.iter().collect(),
             score,
             place: detection.place,

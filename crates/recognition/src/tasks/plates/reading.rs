@@ -1,8 +1,8 @@
 //! What one plate says: a quick first look decides most; the others are looked at from all sides.
 
 use super::choosing::{Choice, Judge, LENGTHS};
-use super::crops::{FLAT, FURTHER, LINE_STRETCH, Reader};
-use super::detector::Detection;
+use super::crops::{FLAT, FURTHER, LINE_STRETCH, PlateReader};
+use super::detector::PlateDetection;
 use super::formats::Likeness;
 use super::line::{LineFinder, ONE_ROW, TWO_ROWS, main_line};
 use super::rows::Rows;
@@ -26,7 +26,7 @@ const TWO_ROWS_WEIGHT: f64 = 0.5;
 const TWO_ROWS_SURE: f64 = 0.3;
 
 /// A plate's number, and the looks that it was chosen from.
-pub struct Reading {
+pub struct PlateReading {
     pub choice: Choice,
     pub looks: Vec<Probabilities>,
     /// The corners, where they are not those of the detection.
@@ -43,14 +43,14 @@ struct Seen {
 
 /// A plate to be read: what was found of it, best first, at least one.
 pub struct Plate<'a> {
-    pub detections: &'a [Detection],
-    pub reader: Reader<'a>,
+    pub detections: &'a [PlateDetection],
+    pub reader: PlateReader<'a>,
     pub finder: &'a LineFinder,
 }
 
 impl Plate<'_> {
     /// None if nothing is to be read there.
-    pub fn read(&self, scratch: &mut Scratch) -> Result<Option<Reading>, RecognitionError> {
+    pub fn read(&self, scratch: &mut Scratch) -> Result<Option<PlateReading>, RecognitionError> {
         let Some((first, others)) = self.detections.split_first() else { return Ok(None) };
         let judge = self.reader.judge;
         let mut seen = Seen::default();
@@ -81,10 +81,10 @@ impl Plate<'_> {
             if let Some(choice) = judge.choose(&looks)
                 && are_two_rows(judge, &choice, one_row.as_ref())
             {
-                return Ok(Some(Reading { choice, looks, corners: rows.corners(&quad) }));
+                return Ok(Some(PlateReading { choice, looks, corners: rows.corners(&quad) }));
             }
         }
-        Ok(one_row.map(|choice| Reading { choice, looks: seen.looks, corners: None }))
+        Ok(one_row.map(|choice| PlateReading { choice, looks: seen.looks, corners: None }))
     }
 
     /// Whether the first look at a weak detection reads like a plate.

@@ -1,7 +1,7 @@
 //! Plates in two rows.
 
 use super::choosing::first_best;
-use super::crops::{LINE_STRETCH, Reader};
+use super::crops::{LINE_STRETCH, PlateReader};
 use crate::ctc::Probabilities;
 use crate::error::RecognitionError;
 use crate::geometry::{Quad, Rect, grown, part};
@@ -50,7 +50,7 @@ impl Rows {
     pub fn looks(
         &self,
         plate: &Quad,
-        reader: &Reader,
+        reader: &PlateReader,
         scratch: &mut Scratch,
     ) -> Result<Vec<Probabilities>, RecognitionError> {
         let mut looks = Vec::new();

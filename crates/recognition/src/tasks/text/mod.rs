@@ -28,7 +28,7 @@ use crate::prepare::Scratch;
 use crate::reading::{LineReader, ReaderRules};
 use line::Line;
 use networks::Networks;
-use rules::{OutputRules, Setting};
+use rules::{TextRules, TextSetting};
 
 /// More lines of a picture than these a manifest may not ask for.
 const MOST_LINES: usize = 2000;
@@ -38,14 +38,14 @@ const MOST_READ: u64 = 1600 * MOST_LINES as u64;
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextManifest {
-    graph: Graphs,
+    graph: TextGraphs,
     reader: ReaderRules,
-    output: OutputRules,
+    output: TextRules,
 }
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Graphs {
+struct TextGraphs {
     detect: Graph,
     direction: Graph,
     read: Graph,
@@ -88,7 +88,7 @@ impl Body for TextManifest {
 
 pub struct Text {
     networks: Networks,
-    rules: OutputRules,
+    rules: TextRules,
 }
 
 impl TaskKind for Text {
@@ -122,7 +122,7 @@ impl Text {
 }
 
 #[derive(Serialize)]
-struct Reading {
+struct TextResult {
     task: &'static str,
     lines: Vec<Line>,
     width: u32,
@@ -132,16 +132,21 @@ struct Reading {
 impl Task for Text {
     fn recognize(&self, photo: &Photo, scratch: &mut Scratch) -> Result<Outcome, RecognitionError> {
         let lines = match self.rules.setting {
-            Setting::Quick => quick::lines(photo, &self.networks, &self.rules, scratch)?,
-            Setting::Thorough => thorough::lines(photo, &self.networks, &self.rules, scratch)?,
+            TextSetting::Quick => quick::lines(photo, &self.networks, &self.rules, scratch)?,
+            TextSetting::Thorough => thorough::lines(photo, &self.networks, &self.rules, scratch)?,
         };
-        Outcome::of(&Reading { task: Text::NAME, lines, width: photo.width, height: photo.height })
+        Outcome::of(&TextResult {
+            task: Text::NAME,
+            lines,
+            width: photo.width,
+            height: photo.height,
+        })
     }
 
     fn background(&self) -> Background {
         match self.rules.setting {
-            Setting::Quick => Background::White,
-            Setting::Thorough => Background::Contrast,
+            TextSetting::Quick => Background::White,
+            TextSetting::Thorough => Background::Contrast,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::line::{Line, clipped};
 use super::networks::Networks;
 use super::rows::rows;
-use super::rules::OutputRules;
+use super::rules::TextRules;
 use crate::decode::Photo;
 use crate::error::RecognitionError;
 use crate::geometry::{
@@ -28,7 +28,7 @@ const TURNED: f64 = 0.9;
 pub fn lines(
     photo: &Photo,
     networks: &Networks,
-    rules: &OutputRules,
+    rules: &TextRules,
     scratch: &mut Scratch,
 ) -> Result<Vec<Line>, RecognitionError> {
     let mut lines = Vec::new();
@@ -50,7 +50,7 @@ pub fn lines(
 fn find(
     photo: &Photo,
     networks: &Networks,
-    rules: &OutputRules,
+    rules: &TextRules,
     scratch: &mut Scratch,
 ) -> Result<Vec<Quad>, RecognitionError> {
     let (width, height) = (f64::from(photo.width), f64::from(photo.height));
@@ -70,7 +70,7 @@ fn find(
 }
 
 /// The rectangles of the map's regions, grown.
-fn rectangles(map: &Map, rules: &OutputRules) -> Vec<TurnedRect> {
+fn rectangles(map: &Map, rules: &TextRules) -> Vec<TurnedRect> {
     let of_region = |pixels: Vec<(u32, u32)>| {
         let rect = TurnedRect::around_pixels(&pixels)?;
         let thickness = rect.width.min(rect.height);

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 /// `[output]` of the manifest.
 #[derive(Deserialize, Serialize, Clone)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct OutputRules {
-    pub setting: Setting,
+pub struct TextRules {
+    pub setting: TextSetting,
     /// Pixels of the detector's map above this are text.
     pub pixel_threshold: f64,
     /// How much lines are grown: they are found too tight.
@@ -26,7 +26,7 @@ pub struct OutputRules {
 
 #[derive(Deserialize, Serialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub enum Setting {
+pub enum TextSetting {
     Quick,
     Thorough,
 }

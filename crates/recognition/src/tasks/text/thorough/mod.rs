@@ -14,13 +14,13 @@ mod view;
 
 use super::line::{Line, clipped};
 use super::networks::Networks;
-use super::rules::OutputRules;
+use super::rules::TextRules;
 use crate::decode::Photo;
 use crate::error::RecognitionError;
 use crate::geometry::clockwise;
 use crate::prepare::Scratch;
-use order::{Found, in_order};
-use reading::{Reader, Widths};
+use order::{FoundLine, in_order};
+use reading::{RepeatedReader, Widths};
 use source::Source;
 
 /// Pixels: pictures with a shorter side hold no text.
@@ -29,7 +29,7 @@ const SHORTEST: u32 = 8;
 pub fn lines(
     photo: &Photo,
     networks: &Networks,
-    rules: &OutputRules,
+    rules: &TextRules,
     scratch: &mut Scratch,
 ) -> Result<Vec<Line>, RecognitionError> {
     Ok(lines_and_widths(photo, networks, rules, scratch)?.0)
@@ -39,7 +39,7 @@ pub fn lines(
 pub fn lines_and_widths(
     photo: &Photo,
     networks: &Networks,
-    rules: &OutputRules,
+    rules: &TextRules,
     scratch: &mut Scratch,
 ) -> Result<(Vec<Line>, Widths), RecognitionError> {
     if photo.width.min(photo.height) < SHORTEST {
@@ -48,7 +48,7 @@ pub fn lines_and_widths(
     let source = Source { photo, border: border_colour(photo), networks, rules };
     let regions = looks::find(&source, scratch)?;
     let axes = direction::of_lines(&source, &regions, scratch)?;
-    let mut reader = Reader::new(&source);
+    let mut reader = RepeatedReader::new(&source);
     let mut found = Vec::new();
     for (region, axis) in regions.iter().zip(axes) {
         let Some(reading) = reader.read(region, axis, scratch)? else { continue };
@@ -59,7 +59,7 @@ pub fn lines_and_widths(
         if reading.score >= least && !reading.text.trim().is_empty() {
             let quad = clipped(clockwise(&region.rect.corners()), photo);
             let line = Line { text: reading.text, score: reading.score as f32, quad };
-            found.push(Found { line, rect: region.rect, axis: reading.axis });
+            found.push(FoundLine { line, rect: region.rect, axis: reading.axis });
         }
     }
     Ok((in_order(found), reader.widths))

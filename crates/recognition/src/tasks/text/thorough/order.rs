@@ -19,7 +19,7 @@ const RUNNING_RATIO: f64 = 6.0;
 const RUNNING_WIDTH: f64 = 0.5;
 
 /// A line that was read.
-pub struct Found {
+pub struct FoundLine {
     pub line: Line,
     pub rect: TurnedRect,
     /// The direction in which it was read.
@@ -39,7 +39,7 @@ struct Place {
 }
 
 /// The lines in the order in which they are read, also those of a turned page.
-pub fn in_order(found: Vec<Found>) -> Vec<Line> {
+pub fn in_order(found: Vec<FoundLine>) -> Vec<Line> {
     let right = page_direction(&found);
     let places: Vec<Place> =
         found.iter().enumerate().map(|(index, found)| place(index, &found.rect, right)).collect();
@@ -48,9 +48,9 @@ pub fn in_order(found: Vec<Found>) -> Vec<Line> {
 }
 
 /// The direction of its lines; level if they do not agree.
-fn page_direction(found: &[Found]) -> Point {
+fn page_direction(found: &[FoundLine]) -> Point {
     let (mut x, mut y, mut weight) = (0.0, 0.0, 0.0);
-    for Found { rect, axis, .. } in found {
+    for FoundLine { rect, axis, .. } in found {
         if rect.width >= LONG * rect.height {
             x += axis.x * rect.width;
             y += axis.y * rect.width;
@@ -180,16 +180,16 @@ impl Spans {
 mod tests {
     use super::*;
 
-    fn found(text: &str, centre: (f64, f64), width: f64, right: Point) -> Found {
+    fn found(text: &str, centre: (f64, f64), width: f64, right: Point) -> FoundLine {
         let down = down_of(right);
         let (u, v) = centre;
         let centre = Point { x: u * right.x + v * down.x, y: u * right.y + v * down.y };
         let rect = TurnedRect { centre, axis: right, width, height: 10.0 };
         let line = Line { text: text.to_owned(), score: 1.0, quad: rect.corners() };
-        Found { line, rect, axis: right }
+        FoundLine { line, rect, axis: right }
     }
 
-    fn order(found: Vec<Found>) -> String {
+    fn order(found: Vec<FoundLine>) -> String {
         in_order(found).iter().map(|line| &line.text[..]).collect::<Vec<_>>().join(" ")
     }
 

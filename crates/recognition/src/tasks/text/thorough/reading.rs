@@ -30,7 +30,7 @@ const SHORTEST: u32 = 320;
 
 /// What a line says.
 #[derive(Debug)]
-pub struct Reading {
+pub struct LineReading {
     pub text: String,
     /// The mean of the characters' scores.
     pub score: f64,
@@ -41,7 +41,7 @@ pub struct Reading {
 }
 
 /// Reads the lines of a picture.
-pub struct Reader<'a> {
+pub struct RepeatedReader<'a> {
     source: &'a Source<'a>,
     /// Read so far.
     pub widths: Widths,
@@ -54,9 +54,9 @@ pub struct Widths {
     pub read_again: u64,
 }
 
-impl<'a> Reader<'a> {
-    pub fn new(source: &'a Source<'a>) -> Reader<'a> {
-        Reader { source, widths: Widths::default() }
+impl<'a> RepeatedReader<'a> {
+    pub fn new(source: &'a Source<'a>) -> RepeatedReader<'a> {
+        RepeatedReader { source, widths: Widths::default() }
     }
 
     /// The best reading of a line that probably runs along `axis`. None if too much has been read.
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
         region: &Region,
         axis: Point,
         scratch: &mut Scratch,
-    ) -> Result<Option<Reading>, RecognitionError> {
+    ) -> Result<Option<LineReading>, RecognitionError> {
         if self.widths.read >= self.source.rules.max_read {
             return Ok(None);
         }
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
     /// Reads the line another way, and keeps that if it is better.
     fn try_also(
         &mut self,
-        best: &mut Reading,
+        best: &mut LineReading,
         region: &Region,
         axis: Point,
         scratch: &mut Scratch,
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         region: &Region,
         axis: Point,
         scratch: &mut Scratch,
-    ) -> Result<(Reading, u64), RecognitionError> {
+    ) -> Result<(LineReading, u64), RecognitionError> {
         let reader = &self.source.networks.reader;
         let mut characters = Vec::new();
         let mut width = 0;
@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
             characters.extend(reader.characters(&reader.read(&piece, scratch)?));
         }
         let letters = characters.iter().filter(|character| character.text != " ");
-        let reading = Reading {
+        let reading = LineReading {
             text: characters.iter().map(|character| character.text).collect(),
             score: mean_score(&characters),
             letters: mean_score(letters),
@@ -146,11 +146,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl Reading {
+impl LineReading {
     /// Surer of its letters; or of the same letters, but with more spaces, which get lost easily.
-    fn is_better_than(&self, other: &Reading) -> bool {
-        let letters = |reading: &Reading| reading.text.replace(' ', "");
-        let spaces = |reading: &Reading| reading.text.matches(' ').count();
+    fn is_better_than(&self, other: &LineReading) -> bool {
+        let letters = |reading: &LineReading| reading.text.replace(' ', "");
+        let spaces = |reading: &LineReading| reading.text.matches(' ').count();
         match letters(self) == letters(other) {
             true => spaces(self) > spaces(other),
             false => self.letters > other.letters + BETTER,
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn of_the_same_letters_the_reading_with_more_spaces_is_better() {
-        let reading = |text: &str, letters: f64| Reading {
+        let reading = |text: &str, letters: f64| LineReading {
             text: text.to_owned(),
             score: letters,
             letters,

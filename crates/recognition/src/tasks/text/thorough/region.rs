@@ -3,7 +3,7 @@
 use super::vectors::{dot, down_of};
 use super::view::View;
 use crate::geometry::{Map, Point, TurnedRect};
-use crate::tasks::text::rules::OutputRules;
+use crate::tasks::text::rules::TextRules;
 
 /// Pixels of the map: regions thinner than this are dirt.
 const THINNEST: f64 = 3.0;
@@ -53,7 +53,7 @@ impl Region {
         pixels: &[(u32, u32)],
         map: &Map,
         view: &View,
-        rules: &OutputRules,
+        rules: &TextRules,
     ) -> Option<Region> {
         let rect = long_side_first(TurnedRect::around_pixels(pixels)?);
         let value = |(x, y): &(u32, u32)| map.values[*y as usize * map.width + *x as usize];

@@ -2,7 +2,7 @@
 
 use crate::decode::Photo;
 use crate::tasks::text::networks::Networks;
-use crate::tasks::text::rules::OutputRules;
+use crate::tasks::text::rules::TextRules;
 
 /// What is looked at, and with what.
 pub struct Source<'a> {
@@ -10,5 +10,5 @@ pub struct Source<'a> {
     /// The colour of what is outside the photo: red, green, blue.
     pub border: [u8; 3],
     pub networks: &'a Networks,
-    pub rules: &'a OutputRules,
+    pub rules: &'a TextRules,
 }
