@@ -12,7 +12,7 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Recognition")]
-pub struct Options {
+pub struct RecognizeOptions {
     /// The model; default: the servers' image.model
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
@@ -36,7 +36,7 @@ pub struct Options {
 
 pub struct Recognizer {
     connection: Connection,
-    options: Options,
+    options: RecognizeOptions,
     /// Compute again what is stored.
     refresh: bool,
 }
@@ -73,7 +73,7 @@ impl Source {
 }
 
 impl Recognizer {
-    pub fn new(connection: Connection, options: Options, refresh: bool) -> Recognizer {
+    pub fn new(connection: Connection, options: RecognizeOptions, refresh: bool) -> Recognizer {
         Recognizer { connection, options, refresh }
     }
 

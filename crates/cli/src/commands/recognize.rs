@@ -63,7 +63,7 @@ pub struct Arguments {
     refresh: bool,
 
     #[command(flatten)]
-    recognition: recognizer::Options,
+    recognition: recognizer::RecognizeOptions,
 
     #[command(flatten)]
     connection: connect::Options,
@@ -71,13 +71,13 @@ pub struct Arguments {
 
 /// A photo on its way.
 struct Job {
-    place: Place,
+    place: PictureFolder,
     digest: String,
     stored: Option<String>,
 }
 
 #[derive(Clone)]
-enum Place {
+enum PictureFolder {
     File(PathBuf),
     StandardInput(Arc<Vec<u8>>),
 }
@@ -105,10 +105,11 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         refuse_folder_of_photos(&arguments.paths, folder)?;
     }
     let files = Files::find(&arguments.paths, arguments.annotate.as_deref());
-    let mut places: Vec<Place> = files.paths.iter().cloned().map(Place::File).collect();
+    let mut places: Vec<PictureFolder> =
+        files.paths.iter().cloned().map(PictureFolder::File).collect();
     if files.standard_input {
         match stop.unless(standard_input()).await {
-            Some(payload) => places.push(Place::StandardInput(Arc::new(payload?))),
+            Some(payload) => places.push(PictureFolder::StandardInput(Arc::new(payload?))),
             None => return Ok(ExitCode::from(INTERRUPTED)),
         }
     }
@@ -162,7 +163,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
 
 /// A master that failed may have taken results with it that its replica did not have yet: whatever is no longer stored
 /// is sent once more. What comes of it was told already.
-async fn restore(round: Round, places: Vec<Place>, report: &mut Report) {
+async fn restore(round: Round, places: Vec<PictureFolder>, report: &mut Report) {
     let mut outcomes = Round { drawing: None, ..round }.begin(places);
     while let Some((outcome, _)) = outcomes.recv().await {
         match outcome.recognized {
@@ -176,7 +177,7 @@ async fn restore(round: Round, places: Vec<Place>, report: &mut Report) {
 
 impl Round {
     /// Recognises all of them; what becomes of each is told in any order.
-    fn begin(&self, places: Vec<Place>) -> mpsc::Receiver<Told> {
+    fn begin(&self, places: Vec<PictureFolder>) -> mpsc::Receiver<Told> {
         let (told, outcomes) = mpsc::channel(2 * ASKED_AT_ONCE);
         let (jobs, queue) = mpsc::channel(1);
         let queue = Arc::new(Mutex::new(queue));
@@ -207,7 +208,7 @@ fn refuse_folder_of_photos(paths: &[PathBuf], drawn: &Path) -> Result<(), Error>
 /// Hands out every photo, those with a stored result along with it.
 async fn ask(
     recognizer: Arc<Recognizer>,
-    places: Vec<Place>,
+    places: Vec<PictureFolder>,
     jobs: mpsc::Sender<Job>,
     told: mpsc::Sender<Told>,
     stop: Stop,
@@ -243,11 +244,11 @@ async fn ask(
 }
 
 /// The digest of each, and those that can't be read; on all cores, as this is what a run of stored photos waits for.
-async fn hashed(places: &[Place]) -> (Vec<(Place, String)>, Vec<Outcome>) {
+async fn hashed(places: &[PictureFolder]) -> (Vec<(PictureFolder, String)>, Vec<Outcome>) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shares = places.chunks(places.len().div_ceil(cores).max(1)).map(|share| {
         let share = share.to_vec();
-        spawn_blocking(move || share.into_iter().map(Place::hashed).collect::<Vec<_>>())
+        spawn_blocking(move || share.into_iter().map(PictureFolder::hashed).collect::<Vec<_>>())
     });
     let (mut photos, mut unreadable) = (Vec::new(), Vec::new());
     for (place, digest) in join_all(shares).await.into_iter().flat_map(Result::unwrap_or_default) {
@@ -284,26 +285,26 @@ async fn work(
     }
 }
 
-impl Place {
+impl PictureFolder {
     fn name(&self) -> String {
         match self {
-            Place::File(path) => path.to_string_lossy().into_owned(),
-            Place::StandardInput(_) => "-".to_owned(),
+            PictureFolder::File(path) => path.to_string_lossy().into_owned(),
+            PictureFolder::StandardInput(_) => "-".to_owned(),
         }
     }
 
-    fn hashed(self) -> (Place, Result<String, Error>) {
+    fn hashed(self) -> (PictureFolder, Result<String, Error>) {
         let digest = match &self {
-            Place::File(path) => digest::of_file(path),
-            Place::StandardInput(payload) => Ok(digest::of(payload)),
+            PictureFolder::File(path) => digest::of_file(path),
+            PictureFolder::StandardInput(payload) => Ok(digest::of(payload)),
         };
         (self, digest)
     }
 
     async fn payload(&self) -> Result<Arc<Vec<u8>>, Error> {
         match self {
-            Place::StandardInput(payload) => Ok(payload.clone()),
-            Place::File(path) => {
+            PictureFolder::StandardInput(payload) => Ok(payload.clone()),
+            PictureFolder::File(path) => {
                 let path = path.clone();
                 let read = spawn_blocking(move || digest::read(&path)).await;
                 read.unwrap_or_else(|why| Err(Error::usage(why.to_string()))).map(Arc::new)
@@ -338,15 +339,15 @@ impl Job {
 
 impl Drawing {
     /// Why it was not drawn, if it was not.
-    async fn draw(self: &Arc<Drawing>, place: Place, result: String) -> Option<String> {
+    async fn draw(self: &Arc<Drawing>, place: PictureFolder, result: String) -> Option<String> {
         let drawing = self.clone();
         let drawn = spawn_blocking(move || match place {
-            Place::File(path) => {
+            PictureFolder::File(path) => {
                 let output = drawn(&path, &drawing.common, &drawing.folder);
                 create_folder_of(&output)?;
                 draw(&path, &result, &output).map_err(|why| why.to_string())
             }
-            Place::StandardInput(payload) => {
+            PictureFolder::StandardInput(payload) => {
                 let output = drawing.folder.join("stdin.png");
                 create_folder_of(&output)?;
                 let picture = photo_of(&payload).and_then(|photo| annotate(&photo, &result));

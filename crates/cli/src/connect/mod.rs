@@ -14,12 +14,12 @@ mod topology;
 pub use address::Address;
 pub use options::Options;
 pub use retry::{Tries, is_temporary};
-pub use topology::{Node, Topology, map, slot_of, text};
+pub use topology::{ServerNode, Topology, map, slot_of, text};
 
 use crate::error::Error;
 use crate::terminal::tell;
 use futures_util::future::join_all;
-use options::{Place, Target};
+use options::{ServerPlace, Target};
 use pool::{Batch, Pool};
 use redis::{Cmd, Pipeline, Value, cmd};
 use retry::{Remedy, remedy};
@@ -45,7 +45,7 @@ pub struct Connection {
 
 struct Shared {
     pool: Pool,
-    place: RwLock<Place>,
+    place: RwLock<ServerPlace>,
     retry_for: Duration,
     known: RwLock<Known>,
     /// When it was asked for in vain for the last time, and why.
@@ -91,7 +91,7 @@ impl Connection {
     }
 
     pub fn is_cluster(&self) -> bool {
-        matches!(*read(&self.shared.place), Place::Cluster(_))
+        matches!(*read(&self.shared.place), ServerPlace::Cluster(_))
     }
 
     /// The tries of one request, limited by `--retry-for`.
@@ -217,7 +217,7 @@ impl Connection {
     }
 
     /// Every node there is, replicas included, as the servers say now.
-    pub async fn nodes(&self) -> Result<Vec<Node>, Error> {
+    pub async fn nodes(&self) -> Result<Vec<ServerNode>, Error> {
         self.refresh(self.known().generation).await?;
         let topology = self.known().topology;
         if self.is_cluster() {
@@ -319,13 +319,13 @@ impl Connection {
     async fn ask_for_topology(&self, known: &Known) -> Result<Topology, Error> {
         let place = read(&self.shared.place).clone();
         match place {
-            Place::Server(address) => {
+            ServerPlace::Server(address) => {
                 let asked = self.shards(&address).await;
                 if let Ok(topology) = &asked
                     && !topology.owners().is_empty()
                 {
                     *self.shared.place.write().unwrap_or_else(PoisonError::into_inner) =
-                        Place::Cluster(vec![address]);
+                        ServerPlace::Cluster(vec![address]);
                     return asked;
                 }
                 match asked {
@@ -337,8 +337,8 @@ impl Connection {
                     Ok(_) => Err(no_master(0)),
                 }
             }
-            Place::Cluster(seeds) => self.ask_cluster(known, seeds).await,
-            Place::Sentinel { sentinels, master } => {
+            ServerPlace::Cluster(seeds) => self.ask_cluster(known, seeds).await,
+            ServerPlace::Sentinel { sentinels, master } => {
                 self.ask_sentinels(&sentinels, &master).await.map(Topology::single)
             }
         }

@@ -80,13 +80,13 @@ pub struct Options {
 /// What the options mean.
 #[derive(Debug, Clone)]
 pub struct Target {
-    pub place: Place,
+    pub place: ServerPlace,
     pub access: Access,
     pub retry_for: Duration,
 }
 
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum ServerPlace {
     /// One server; whether it belongs to a cluster is asked.
     Server(Address),
     Cluster(Vec<Address>),
@@ -112,12 +112,12 @@ impl Options {
         let mut sentinel_login = RedisConnectionInfo::default();
         let place = if !self.sentinel.is_empty() {
             let sentinels = addresses(&self.sentinel, 26379, &mut tls, &mut sentinel_login)?;
-            Place::Sentinel { sentinels, master: self.master.clone().unwrap_or_default() }
+            ServerPlace::Sentinel { sentinels, master: self.master.clone().unwrap_or_default() }
         } else if !self.cluster.is_empty() {
-            Place::Cluster(addresses(&self.cluster, DEFAULT_PORT, &mut tls, &mut login)?)
+            ServerPlace::Cluster(addresses(&self.cluster, DEFAULT_PORT, &mut tls, &mut login)?)
         } else {
             let url = self.url.as_deref().unwrap_or("redis://127.0.0.1:6379");
-            Place::Server(address(url, DEFAULT_PORT, &mut tls, &mut login)?)
+            ServerPlace::Server(address(url, DEFAULT_PORT, &mut tls, &mut login)?)
         };
         if let Some(user) = &self.user {
             login = login.set_username(user);

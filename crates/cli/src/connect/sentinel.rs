@@ -1,6 +1,6 @@
 //! What only Sentinels know: replicas that their master has lost.
 
-use super::options::Place;
+use super::options::ServerPlace;
 use super::topology::{map, text};
 use super::{Address, Connection, read};
 use redis::{Value, cmd};
@@ -8,7 +8,7 @@ use redis::{Value, cmd};
 impl Connection {
     /// The replicas that the Sentinels have seen, dead ones among them; none without Sentinels.
     pub async fn replicas_of_sentinels(&self) -> Vec<Address> {
-        let Place::Sentinel { sentinels, master } = read(&self.shared.place).clone() else {
+        let ServerPlace::Sentinel { sentinels, master } = read(&self.shared.place).clone() else {
             return Vec::new();
         };
         let command = cmd("SENTINEL").arg("REPLICAS").arg(master).take();

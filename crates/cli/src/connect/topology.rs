@@ -7,22 +7,22 @@ use std::collections::BTreeMap;
 pub const SLOTS: u16 = 16384;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum NodeRole {
     Master,
     Replica,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
+pub struct ServerNode {
     pub address: Address,
-    pub role: Role,
+    pub role: NodeRole,
     /// As the cluster sees it: `online`, `loading`, `fail`; elsewhere `online`.
     pub health: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Topology {
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<ServerNode>,
     /// First and last slot, and the place of their master in `nodes`.
     ranges: Vec<(u16, u16, usize)>,
 }
@@ -30,7 +30,7 @@ pub struct Topology {
 impl Topology {
     /// One master of everything.
     pub fn single(address: Address) -> Topology {
-        let node = Node { address, role: Role::Master, health: "online".to_owned() };
+        let node = ServerNode { address, role: NodeRole::Master, health: "online".to_owned() };
         Topology { nodes: vec![node], ranges: vec![(0, SLOTS - 1, 0)] }
     }
 
@@ -42,8 +42,8 @@ impl Topology {
             let mut master = None;
             for node in list(shard.get("nodes")?)? {
                 let node = map(node)?;
-                let Some(node) = Node::from_shards(&node, asked, tls) else { continue };
-                if node.role == Role::Master && (master.is_none() || node.health == "online") {
+                let Some(node) = ServerNode::from_shards(&node, asked, tls) else { continue };
+                if node.role == NodeRole::Master && (master.is_none() || node.health == "online") {
                     master = Some(topology.nodes.len());
                 }
                 topology.nodes.push(node);
@@ -70,8 +70,12 @@ impl Topology {
     }
 }
 
-impl Node {
-    fn from_shards(node: &BTreeMap<String, &Value>, asked: &Address, tls: bool) -> Option<Node> {
+impl ServerNode {
+    fn from_shards(
+        node: &BTreeMap<String, &Value>,
+        asked: &Address,
+        tls: bool,
+    ) -> Option<ServerNode> {
         let field = |name: &str| node.get(name).and_then(|value| text(value));
         let host = ["endpoint", "ip"].iter().filter_map(|name| field(name)).find(|host| {
             // Redis writes `?` or nothing where it knows no name.
@@ -79,31 +83,31 @@ impl Node {
         });
         let port = |name: &str| field(name).and_then(|port| port.parse::<u16>().ok());
         let port = if tls { port("tls-port").or_else(|| port("port")) } else { port("port") };
-        Some(Node {
+        Some(ServerNode {
             address: Address {
                 host: host.unwrap_or_else(|| asked.host.clone()),
                 port: port.filter(|port| *port != 0)?,
             },
-            role: if field("role")? == "master" { Role::Master } else { Role::Replica },
+            role: if field("role")? == "master" { NodeRole::Master } else { NodeRole::Replica },
             health: field("health").unwrap_or_else(|| "online".to_owned()),
         })
     }
 }
 
 /// The replicas that a master's reply to `ROLE` names; a replica's makes it one.
-pub fn add_replicas(nodes: &mut Vec<Node>, role: &Value) {
+pub fn add_replicas(nodes: &mut Vec<ServerNode>, role: &Value) {
     let Some(parts) = list(role) else { return };
     match parts.first().and_then(text).as_deref() {
-        Some("slave") => nodes[0].role = Role::Replica,
+        Some("slave") => nodes[0].role = NodeRole::Replica,
         Some("master") => {
             for replica in parts.get(2).and_then(list).unwrap_or_default() {
                 let fields: Vec<String> =
                     list(replica).unwrap_or_default().iter().filter_map(text).collect();
                 let [host, port, ..] = fields.as_slice() else { continue };
                 let Ok(port) = port.parse() else { continue };
-                nodes.push(Node {
+                nodes.push(ServerNode {
                     address: Address { host: host.clone(), port },
-                    role: Role::Replica,
+                    role: NodeRole::Replica,
                     health: "online".to_owned(),
                 });
             }
@@ -205,7 +209,7 @@ mod tests {
         let owner = |slot| topology.owner(slot).unwrap().to_string();
         assert_eq!([owner(0), owner(100), owner(16383)], ["h:2", "asked:3", "h:2"]);
         assert_eq!(topology.nodes.len(), 5);
-        assert_eq!(topology.nodes[3].role, Role::Replica);
+        assert_eq!(topology.nodes[3].role, NodeRole::Replica);
         assert_eq!(topology.owners().len(), 2);
         let secure = Topology::from_shards(&shards, &asked, true).unwrap();
         assert_eq!(secure.owner(0).unwrap().port, 1002);

@@ -123,13 +123,13 @@ impl TaskKind for Faces {
 #[derive(Serialize)]
 struct FacesResult<'a> {
     task: &'static str,
-    faces: Vec<Face<'a>>,
+    faces: Vec<FoundFace<'a>>,
     width: u32,
     height: u32,
 }
 
 #[derive(Serialize)]
-struct Face<'a> {
+struct FoundFace<'a> {
     #[serde(serialize_with = "json::score")]
     score: f32,
     #[serde(rename = "box")]
@@ -156,7 +156,7 @@ impl Task for Faces {
                 .collect::<Result<_, _>>()?,
             None => Vec::new(),
         };
-        let faces = detections.iter().enumerate().map(|(index, detection)| Face {
+        let faces = detections.iter().enumerate().map(|(index, detection)| FoundFace {
             score: detection.score as f32,
             place: detection.place.clipped(photo.width, photo.height),
             landmarks: detection.landmarks,

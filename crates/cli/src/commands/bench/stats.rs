@@ -108,11 +108,11 @@ pub struct KindReport {
     pub answered: u64,
     pub failed: u64,
     pub sources: BTreeMap<String, u64>,
-    pub ms: Quantiles,
+    pub ms: TimeQuantiles,
 }
 
 #[derive(Debug, Default, Serialize)]
-pub struct Quantiles {
+pub struct TimeQuantiles {
     pub p50: f64,
     pub p95: f64,
     pub p99: f64,
@@ -144,13 +144,13 @@ fn figures<'a>(cells: impl Iterator<Item = (Kind, &'a Cell)>, seconds: f64) -> F
     Figures { requests: answered + failed, per_second, errors, kinds }
 }
 
-fn quantiles(microseconds: &mut [u32]) -> Quantiles {
+fn quantiles(microseconds: &mut [u32]) -> TimeQuantiles {
     microseconds.sort_unstable();
     let at = |share: f64| {
         let rank = (microseconds.len() as f64 * share).ceil() as usize;
         microseconds.get(rank.saturating_sub(1)).map_or(0.0, |time| f64::from(*time) / 1e3)
     };
-    Quantiles { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) }
+    TimeQuantiles { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) }
 }
 
 impl BenchReport {

@@ -1,6 +1,6 @@
 //! `redis-image gallery enrol GALLERY DIR`: a folder per subject.
 
-use super::place::Place;
+use super::place::GalleryPlace;
 use crate::connect::{Connection, map, text};
 use crate::digest;
 use crate::error::{Error, printable};
@@ -30,7 +30,7 @@ A photo that is sent twice is enrolled twice, which changes no answer.
 Exit status: 0 all enrolled, 1 some were refused, 2 could not work at all.")]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
+    place: GalleryPlace,
 
     /// The folder of folders
     #[arg(value_name = "DIR")]

@@ -47,7 +47,7 @@ pub struct Arguments {
     output: EvaluateOutput,
 
     #[command(flatten)]
-    recognition: recognizer::Options,
+    recognition: recognizer::RecognizeOptions,
 
     #[command(flatten)]
     connection: connect::Options,

@@ -3,7 +3,7 @@
 //! The faces are found by IMAGE.RECOGNIZE, whose results are stored, on whatever node has the photo's key; the gallery's
 //! node only compares.
 
-use super::place::Place;
+use super::place::GalleryPlace;
 use crate::connect::Connection;
 use crate::digest;
 use crate::error::{Error, printable};
@@ -29,7 +29,7 @@ Example:
   redis-image gallery identify '{north}:people' visitors/*.jpg --ex 3600")]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
+    place: GalleryPlace,
 
     /// Files, folders, patterns
     #[arg(required = true, value_name = "PATH")]
@@ -42,7 +42,7 @@ pub struct Arguments {
     wishes: Wishes,
 
     #[command(flatten)]
-    recognition: recognizer::Options,
+    recognition: recognizer::RecognizeOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -64,7 +64,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
         Some(model) => model,
         None => gallery.about().await?.model,
     };
-    let options = recognizer::Options { model: Some(model), ..arguments.recognition };
+    let options = recognizer::RecognizeOptions { model: Some(model), ..arguments.recognition };
     let recognizer = &Recognizer::new(connection, options, false);
     recognizer.check().await?;
     let (mut failed, output, wishes) = (0, arguments.output, &arguments.wishes);

@@ -1,6 +1,6 @@
 //! `redis-image gallery list` and `forget`.
 
-use super::place::Place;
+use super::place::GalleryPlace;
 use crate::commands::table::{Table, bytes};
 use crate::connect::{Connection, map, text};
 use crate::error::Error;
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
+    place: GalleryPlace,
 
     /// One JSON object instead of a table
     #[arg(long)]
@@ -56,7 +56,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
 #[derive(Args)]
 pub struct Forget {
     #[command(flatten)]
-    place: Place,
+    place: GalleryPlace,
 
     /// The subject's name
     #[arg(value_name = "SUBJECT")]

@@ -6,7 +6,7 @@ use crate::connect;
 
 /// A gallery and where it is.
 #[derive(Args)]
-pub struct Place {
+pub struct GalleryPlace {
     /// The gallery's key
     #[arg(value_name = "GALLERY")]
     pub gallery: String,

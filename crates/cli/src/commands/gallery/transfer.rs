@@ -1,6 +1,6 @@
 //! `redis-image gallery export` and `import`: a gallery as lines of JSON, exact to the bit.
 
-use super::place::Place;
+use super::place::GalleryPlace;
 use crate::connect::Connection;
 use crate::error::Error;
 use crate::gallery::{About, Gallery, Sample, numbers};
@@ -22,7 +22,7 @@ use std::process::ExitCode;
 The file holds people's embeddings: keep it as you keep the gallery, and delete it when somebody is to be forgotten.")]
 pub struct Export {
     #[command(flatten)]
-    place: Place,
+    place: GalleryPlace,
 }
 
 /// Read what `export` wrote into a gallery; a second time it changes nothing
@@ -35,7 +35,7 @@ Example:
   redis-image gallery import '{south}:people' people.jsonl")]
 pub struct Import {
     #[command(flatten)]
-    place: Place,
+    place: GalleryPlace,
 
     /// The file
     #[arg(value_name = "FILE")]

@@ -58,11 +58,11 @@ struct Selection {
     names: Vec<String>,
 
     #[command(flatten)]
-    place: Place,
+    place: ModelsPlace,
 }
 
 #[derive(Args)]
-struct Place {
+struct ModelsPlace {
     /// The folder of models; default: models here, beside this program, or one folder above it
     #[arg(long, value_name = "DIR", env = "REDIS_IMAGE_MODELS_PATH")]
     models_path: Option<PathBuf>,
@@ -94,7 +94,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, Error> {
     }
 }
 
-impl Place {
+impl ModelsPlace {
     fn folder(&self) -> Result<PathBuf, Error> {
         if let Some(folder) = &self.models_path {
             return Ok(folder.clone());

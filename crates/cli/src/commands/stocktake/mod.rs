@@ -58,7 +58,7 @@ pub struct Arguments {
     wishes: Wishes,
 
     #[command(flatten)]
-    recognition: recognizer::Options,
+    recognition: recognizer::RecognizeOptions,
 
     #[command(flatten)]
     connection: connect::Options,

@@ -62,7 +62,7 @@ pub struct Arguments {
     frames: stream::StreamOptions,
 
     #[command(flatten)]
-    recognition: recognizer::Options,
+    recognition: recognizer::RecognizeOptions,
 
     #[command(flatten)]
     connection: connect::Options,

@@ -203,14 +203,14 @@ struct FoundPlate {
     corners: Quad,
     #[serde(serialize_with = "json::score")]
     detection: f32,
-    characters: Vec<Character>,
+    characters: Vec<ReadCharacter>,
     format: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     corrected: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Character {
+struct ReadCharacter {
     char: String,
     #[serde(serialize_with = "json::score")]
     score: f32,
@@ -253,8 +253,8 @@ impl Plates {
         for detection in self.detector.detect(photo, threshold, scratch)? {
             let Some(picture) = cut_out(photo, &detection.corners) else { continue };
             let steps = self.lines.read(&picture, scratch)?;
-            let characters: Vec<Character> = (self.lines.characters(&steps).iter())
-                .map(|one| Character { char: one.text.to_owned(), score: one.score })
+            let characters: Vec<ReadCharacter> = (self.lines.characters(&steps).iter())
+                .map(|one| ReadCharacter { char: one.text.to_owned(), score: one.score })
                 .collect();
             let text: String = characters.iter().map(|one| one.char.as_str()).collect();
             let number = self.judge.alphabet.without_separators(&text);
@@ -331,8 +331,8 @@ impl Plates {
         }
         let scores = alphabet.scores(looks.get(choice.clearest)?, text);
         let character =
-            |(c, score): (&char, &f64)| Character { char: c.to_string(), score: *score as f32 };
-        let characters: Vec<Character> = text.iter().zip(&scores).map(character).collect();
+            |(c, score): (&char, &f64)| ReadCharacter { char: c.to_string(), score: *score as f32 };
+        let characters: Vec<ReadCharacter> = text.iter().zip(&scores).map(character).collect();
         let score = mean(&characters);
         (f64::from(score) >= self.rules.score_threshold).then(|| FoundPlate {
             text: text.iter().collect(),
@@ -347,7 +347,7 @@ impl Plates {
     }
 }
 
-fn mean(characters: &[Character]) -> f32 {
+fn mean(characters: &[ReadCharacter]) -> f32 {
     let sum: f64 = characters.iter().map(|one| f64::from(one.score)).sum();
     if characters.is_empty() { 0.0 } else { (sum / characters.len() as f64) as f32 }
 }
