@@ -46,7 +46,7 @@ pub fn wait(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         }
         let client = blocked::block::<RequestClients>(ctx, timeout_ms)
             .map_err(|refused| refused.error("no result is there yet"))?;
-        let bytes = keys.iter().map(Awaited::bytes).sum();
+        let bytes = keys.iter().map(Awaited::memory).sum();
         let (client, ()) = blocked::keep_if(client, || in_flight::check_room(bytes))?;
         let since = Instant::now();
         let wait =

@@ -19,7 +19,7 @@ use crate::server::keyspace::{self, Look};
 use crate::server::request;
 
 /// Shows the gallery at a key; none if there is no key.
-pub fn open<T>(
+pub fn show_gallery<T>(
     ctx: &Context,
     key: &RedisString,
     look: Look,
@@ -84,7 +84,7 @@ pub fn with_same_gallery<T>(
     show: impl FnOnce(&GalleryValue) -> Result<T, Error>,
 ) -> Result<T, Error> {
     request::select_db(ctx, call.key.db);
-    let found = open(ctx, &keyspace::string(&call.key.name), Look::Again, |value| {
+    let found = show_gallery(ctx, &keyspace::string(&call.key.name), Look::Again, |value| {
         let same = call.value.is_none_or(|id| id == value.id());
         if !same {
             return Err(stale("the gallery was made anew meanwhile; try again"));

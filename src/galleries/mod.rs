@@ -38,7 +38,7 @@ use crate::workers::searcher::{self, Batch, Question, Search};
 use batching::Batching;
 pub use enrolment::enrolled;
 pub use lookup::{
-    cached_embeddings, check_binding, no_gallery, open, stored_embeddings, subject_unknown,
+    cached_embeddings, check_binding, no_gallery, show_gallery, stored_embeddings, subject_unknown,
     wrong_type,
 };
 use pending::PendingCall;
@@ -111,7 +111,7 @@ pub fn hashed(ctx: &Context, id: RequestId, model: &ServedModel, digest: Digest,
 
 /// The request of a call has ended: with embeddings the call goes on.
 pub fn with_embeddings(ctx: &Context, request: Request, outcome: Result<Arc<[Embedded]>, Error>) {
-    let bytes = request.bytes();
+    let bytes = request.memory();
     let (Target::Gallery(call), Some(waiter)) = (request.target, request.requester) else {
         // Nobody waits for it any more: nothing is answered, and nobody is enrolled unawares.
         return;

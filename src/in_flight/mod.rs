@@ -65,7 +65,7 @@ pub fn with<T>(body: impl FnOnce(&mut InFlight) -> T) -> T {
     IN_FLIGHT.with(|in_flight| {
         let in_flight = &mut *in_flight.borrow_mut();
         let result = body(in_flight);
-        METRICS.queue_bytes.store(in_flight.bytes() as u64, Relaxed);
+        METRICS.queue_bytes.store(in_flight.waiting_bytes() as u64, Relaxed);
         METRICS.waiting_clients.store(in_flight.waiting_clients() as u64, Relaxed);
         METRICS.requests.store(in_flight.request_count() as u64, Relaxed);
         result

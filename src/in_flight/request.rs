@@ -92,7 +92,7 @@ impl<C> Request<C> {
     }
 
     /// What it counts for `image.queue-memory`.
-    pub fn bytes(&self) -> usize {
+    pub fn memory(&self) -> usize {
         self.payload_bytes + self.own_bytes
     }
 

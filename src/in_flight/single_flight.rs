@@ -365,7 +365,7 @@ impl<C: WaitingClient> SingleFlight<C> {
     }
 
     /// Bytes that wait.
-    pub fn bytes(&self) -> usize {
+    pub fn waiting_bytes(&self) -> usize {
         self.bytes
     }
 

@@ -408,10 +408,14 @@ impl World {
     fn check_bounds(&self) -> Result<(), TestCaseError> {
         prop_assert!(self.queue.len() <= QUEUE_LENGTH);
         // Waits are checked by their command; the test's few are small.
-        let waits: usize = self.machine.waits.values().map(Wait::bytes).sum();
-        prop_assert!(self.machine.bytes() <= MEMORY + waits);
-        let requests: usize = self.machine.requests.values().map(Request::bytes).sum();
-        prop_assert_eq!(self.machine.bytes(), requests + waits, "the bytes that wait are counted");
+        let waits: usize = self.machine.waits.values().map(Wait::memory).sum();
+        prop_assert!(self.machine.waiting_bytes() <= MEMORY + waits);
+        let requests: usize = self.machine.requests.values().map(Request::memory).sum();
+        prop_assert_eq!(
+            self.machine.waiting_bytes(),
+            requests + waits,
+            "the bytes that wait are counted"
+        );
         prop_assert!(self.ended.borrow().values().all(|count| *count <= 1), "answered twice");
         for request in self.machine.requests.values() {
             let is_held = request.requester.is_some() || !request.joined;
@@ -465,7 +469,7 @@ proptest! {
         world.drain()?;
         let ended = world.ended.borrow();
         prop_assert!(ended.values().all(|count| *count == 1), "a client was never answered");
-        prop_assert_eq!(world.machine.bytes(), 0);
+        prop_assert_eq!(world.machine.waiting_bytes(), 0);
         prop_assert_eq!(world.machine.request_count(), 0);
         prop_assert_eq!(world.machine.waiting_clients(), 0);
         prop_assert!(world.machine.histories.is_empty(), "the history of a key was never closed");

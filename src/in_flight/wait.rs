@@ -63,13 +63,13 @@ pub struct Observer {
 
 impl Awaited {
     /// What it costs while it is waited for.
-    pub fn bytes(&self) -> usize {
+    pub fn memory(&self) -> usize {
         size_of::<Awaited>() + self.key.name.len()
     }
 }
 
 impl<C> Wait<C> {
-    pub(super) fn bytes(&self) -> usize {
-        self.keys.iter().map(Awaited::bytes).sum()
+    pub(super) fn memory(&self) -> usize {
+        self.keys.iter().map(Awaited::memory).sum()
     }
 }

@@ -18,7 +18,7 @@ impl<C: WaitingClient> SingleFlight<C> {
             }
         }
         self.clients.insert(wait.client.id(), Awaits::Others(id));
-        self.bytes += wait.bytes();
+        self.bytes += wait.memory();
         self.waits.insert(id, wait);
     }
 
@@ -75,7 +75,7 @@ impl<C: WaitingClient> SingleFlight<C> {
     }
 
     fn stop_observing(&mut self, id: WaitId, wait: &Wait<C>) -> Vec<RequestId> {
-        self.bytes -= wait.bytes();
+        self.bytes -= wait.memory();
         let pending = wait.keys.iter().filter_map(|key| match key.state {
             KeyState::Pending(request) => Some(request),
             KeyState::Ended(_) | KeyState::Unsure => None,

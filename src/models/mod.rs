@@ -106,7 +106,7 @@ pub fn load_all(path: &Path, engines: Engines) {
         Vec::new()
     });
     let engines = Arc::new(engines);
-    let entries: Vec<Entry> = folders.iter().map(|folder| open(folder, &engines)).collect();
+    let entries: Vec<Entry> = folders.iter().map(|folder| open_folder(folder, &engines)).collect();
     let models = entries.iter().filter_map(|entry| entry.model.as_ref().ok());
     load_together(&models.filter(|model| !model.recognizer.is_lazy()).collect::<Vec<_>>());
     *REGISTRY.write() = Some(Registry { path: path.to_owned(), engines, entries });
@@ -156,7 +156,7 @@ pub fn folder_name(path: &Path) -> String {
 }
 
 /// Opens a model's folder, without loading its graphs.
-pub fn open(folder: &Path, engines: &Arc<Engines>) -> Entry {
+pub fn open_folder(folder: &Path, engines: &Arc<Engines>) -> Entry {
     let name = folder_name(folder);
     let opened = Recognizer::open(folder, engines.clone());
     if let Err(error) = &opened {
@@ -275,5 +275,5 @@ pub fn for_each(mut visit: impl FnMut(&Entry)) {
 pub fn two_for_tests() -> [Arc<ServedModel>; 2] {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/barcodes");
     let engines = Arc::new(Engines::find(recognition::engine::EngineChoice::Tract, &[]));
-    [(); 2].map(|()| open(&folder, &engines).model.expect("models/barcodes can be opened"))
+    [(); 2].map(|()| open_folder(&folder, &engines).model.expect("models/barcodes can be opened"))
 }

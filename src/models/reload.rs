@@ -167,7 +167,7 @@ fn plan(current: &Registry) -> Result<Plan, String> {
 fn examine(folder: &Path, served: Option<&Entry>, registry: &Registry) -> (Entry, ReloadOutcome) {
     let works = |model: &&Arc<ServedModel>| model.check_loaded().is_ok();
     let old = served.and_then(|entry| entry.model.as_ref().ok()).filter(works);
-    let found = super::open(folder, &registry.engines);
+    let found = super::open_folder(folder, &registry.engines);
     let loaded = match (&found.model, old) {
         (Ok(model), Some(old)) if is_same(model, old) => {
             let kept = Entry { model: Ok(old.clone()), ..found };

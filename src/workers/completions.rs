@@ -47,7 +47,7 @@ struct Mailbox {
 static MAILBOX: Mutex<Mailbox> = Mutex::new(Mailbox { completions: Vec::new(), wake: |_| () });
 
 /// The main thread runs `wake` from now on when something lies in the mailbox.
-pub fn open(wake: main_thread::Task) {
+pub fn wake_by(wake: main_thread::Task) {
     MAILBOX.lock().wake = wake;
 }
 

@@ -65,9 +65,9 @@ static THREADS: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
 /// # Errors
 /// A sentence for the log, if a thread could not be started.
 pub fn start(wake: main_thread::Task) -> Result<(), String> {
-    completions::open(wake);
-    queue::open();
-    searcher::open();
+    completions::wake_by(wake);
+    queue::reopen();
+    searcher::reopen();
     let hasher = spawn("image-hash", hasher::hash_until_closed)
         .map_err(|error| format!("cannot start the hashing thread: {error}"))?;
     let searcher = spawn("image-search", searcher::search_until_closed)

@@ -141,7 +141,7 @@ fn resume(queue: &mut Queue<Work, (RequestId, Payload)>) {
 }
 
 /// Takes work from now on.
-pub fn open() {
+pub fn reopen() {
     let mut queue = QUEUE.lock();
     (queue.closed, queue.halted) = (false, false);
 }

@@ -44,14 +44,14 @@ struct Desk {
 static DESK: Mutex<Desk> = Mutex::new(Desk { next: None, closed: true });
 static CHANGED: Condvar = Condvar::new();
 
-/// To be run on a thread of its own, after [`open`].
+/// To be run on a thread of its own, after [`reopen`].
 pub fn search_until_closed() {
     while let Some(batch) = next_batch() {
         search(batch);
     }
 }
 
-pub fn open() {
+pub fn reopen() {
     DESK.lock().closed = false;
 }
 

@@ -56,7 +56,7 @@ fn with_picture(
     options: &[RedisString],
 ) -> Result<Option<Reply>, Error> {
     let options = Options::parse(options, &OPTIONS)?;
-    let found = galleries::open(ctx, key, Look::First, |value| {
+    let found = galleries::show_gallery(ctx, key, Look::First, |value| {
         (value.id(), value.gallery().binding().clone())
     })?;
     let name = match (&options.model, &found) {

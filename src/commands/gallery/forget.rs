@@ -32,7 +32,7 @@ pub fn forget(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         let name = subject.as_slice();
         let sample = sample.map(|sample| sample_id(sample.as_slice())).transpose()?;
         // First by reading: who watches the key is not told of a change that is none.
-        let known = galleries::open(ctx, key, Look::First, |value| {
+        let known = galleries::show_gallery(ctx, key, Look::First, |value| {
             let entry = value.gallery().subject(name)?;
             Some(sample.is_none_or(|sample| entry.samples.contains(&sample)))
         })?;

@@ -85,7 +85,7 @@ pub fn verify(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         let subject = subject.as_slice().to_vec();
         let gallery = bound(ctx, key)?;
         let knows = |value: &GalleryValue| value.gallery().subject(&subject).is_some();
-        if galleries::open(ctx, key, Look::Again, knows)? == Some(false) {
+        if galleries::show_gallery(ctx, key, Look::Again, knows)? == Some(false) {
             return Err(galleries::subject_unknown(&subject));
         }
         ask(ctx, key, gallery, &given, &options, Purpose::Verify { subject })
@@ -121,7 +121,7 @@ fn ask(
 
 /// The gallery that is there, and what it is bound to.
 fn bound(ctx: &Context, key: &RedisString) -> Result<(ValueId, Binding), Error> {
-    let found = galleries::open(ctx, key, Look::First, |value| {
+    let found = galleries::show_gallery(ctx, key, Look::First, |value| {
         (value.id(), value.gallery().binding().clone())
     })?;
     found.ok_or_else(|| galleries::no_gallery(key.as_slice()))

@@ -33,7 +33,7 @@ pub fn subjects(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
         let cursor = cursor.map_or(Ok(0), |cursor| options::cursor(cursor.as_slice()))?;
         let options = Options::parse(options, &OPTIONS)?;
         let count = options.count.unwrap_or(DEFAULT_COUNT);
-        let page = galleries::open(ctx, key, Look::First, |value| {
+        let page = galleries::show_gallery(ctx, key, Look::First, |value| {
             page(value.gallery(), cursor, count, options.with_vectors)
         })?;
         page.map(Some).ok_or_else(|| galleries::no_gallery(key.as_slice()))
@@ -77,7 +77,7 @@ fn page(gallery: &ServerGallery, cursor: u64, count: usize, with_vectors: bool) 
 pub fn gallery(ctx: &Context, arguments: Vec<RedisString>) -> RedisResult {
     let [_, key] = arguments.as_slice() else { return Err(RedisError::WrongArity) };
     request::answer(ctx, || {
-        let shown = galleries::open(ctx, key, Look::First, |value| {
+        let shown = galleries::show_gallery(ctx, key, Look::First, |value| {
             let (gallery, binding) = (value.gallery(), value.gallery().binding());
             Reply::map([
                 ("model", Reply::bytes(binding.model.as_bytes())),
