@@ -99,6 +99,7 @@ required! {
     RedisModule_SetDisconnectCallback
     RedisModule_SetModuleOptions
     RedisModule_StopTimer
+    RedisModule_TrimStringAllocation
     RedisModule_UnblockClient
     RedisModule_ValueLength;
 

@@ -16,6 +16,11 @@ pub fn remember_main_thread() {
 
 /// A held argument. It is made and freed on the main thread, since the reference counts of strings
 /// are not atomic; in between its owner, on whatever thread, may read it.
+///
+/// Holding alone does not keep the bytes where they are. When a module's command returns, the server
+/// trims every argument that is held by then and has free space behind it, which may move its bytes
+/// (`RedisModuleCommandDispatcher` in module.c; seen on Redis 7.0.15 under AddressSanitizer). A
+/// large argument has such space if more data arrived behind it. So the argument is trimmed here first.
 pub struct Payload {
     string: *mut raw::RedisModuleString,
     bytes: *const u8,
@@ -30,9 +35,14 @@ unsafe impl Send for Payload {}
 impl Payload {
     pub fn hold(argument: &RedisString) -> Payload {
         let hold = api!(RedisModule_HoldString);
-        // SAFETY: on the main thread, with a live string; a null context means that the reference
-        // is ours to release.
-        let string = unsafe { hold(null_mut(), argument.inner) };
+        let trim = api!(RedisModule_TrimStringAllocation);
+        // SAFETY: on the main thread, with a live string, whose bytes nobody else reads yet; a null
+        // context means that the reference is ours to release.
+        let string = unsafe {
+            let string = hold(null_mut(), argument.inner);
+            trim(string);
+            string
+        };
         let mut len = 0;
         let bytes = raw::string_ptr_len(string, &mut len);
         Payload { string, bytes: bytes.cast(), len }
@@ -51,6 +61,9 @@ impl Drop for Payload {
             debug_assert!(false, "a payload was dropped off the main thread");
             return;
         }
+        let mut len = 0;
+        let bytes = raw::string_ptr_len(self.string, &mut len);
+        debug_assert!(bytes.cast() == self.bytes && len == self.len, "a held payload has moved");
         let free = api!(RedisModule_FreeString);
         // SAFETY: on the main thread; releases the reference that `hold` took.
         unsafe { free(null_mut(), self.string) };

@@ -20,6 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test runs in no server")]
     fn a_path_loses_its_links() {
         let folder = scratch_folder();
         let (file, link) = (folder.join("file"), folder.join("link"));
