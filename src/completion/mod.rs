@@ -122,7 +122,7 @@ fn hashed(ctx: &Context, id: RequestId, payload: Payload, digest: Digest) {
     let admission = admit(
         &model,
         || look_up_hashed(ctx, id, &target, &model, digest, refresh),
-        || join_or_enqueue(id, digest, payload),
+        || join_or_enqueue(id, digest, payload, false),
     );
     let result = match admission {
         Ok(Admission::Entered(())) => return,

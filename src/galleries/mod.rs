@@ -97,7 +97,7 @@ pub fn hashed(ctx: &Context, id: RequestId, model: &ServedModel, digest: Digest,
     let admission = admit(
         model,
         || Ok(cached_embeddings(model, digest)),
-        || in_flight::join_or_enqueue(id, digest, payload),
+        || in_flight::join_or_enqueue(id, digest, payload, false),
     );
     let outcome = match admission {
         Ok(Admission::Entered(())) => return,

@@ -48,9 +48,10 @@ pub fn take_up(
     payload: &RedisString,
     digest: Option<Digest>,
 ) -> Result<RequestId, Error> {
+    let client_comes = !request.wanted;
     let id = accept(request, payload.as_slice().len())?;
     match digest {
-        Some(digest) => join_or_enqueue(id, digest, Payload::hold(payload))
+        Some(digest) => join_or_enqueue(id, digest, Payload::hold(payload), client_comes)
             .inspect_err(|_| with(|in_flight| in_flight.forget(id)))?,
         None => queue::push_hash(id, Payload::hold(payload)),
     }

@@ -90,13 +90,18 @@ pub fn check_room(bytes: usize) -> Result<(), Error> {
 }
 
 /// Gives an accepted request a job: one under way for the same digest and model, or a new one in the
-/// queue.
+/// queue. `client_comes` says that the request's client is attached afterwards.
 ///
 /// # Errors
 /// `QUEUEFULL` if the queue has no room. The request is still there, without a job.
-pub fn join_or_enqueue(id: RequestId, digest: Digest, payload: Payload) -> Result<(), Error> {
+pub fn join_or_enqueue(
+    id: RequestId,
+    digest: Digest,
+    payload: Payload,
+    client_comes: bool,
+) -> Result<(), Error> {
     let found = with(|in_flight| {
-        let flight = in_flight.join_or_begin(id, digest)?;
+        let flight = in_flight.join_or_begin(id, digest, client_comes)?;
         Some((flight, in_flight.get(id)?.model.clone()))
     });
     let Some((flight, model)) = found else {

@@ -205,11 +205,17 @@ impl<C: WaitingClient> SingleFlight<C> {
         self.histories.newest_first(key).find(fits)
     }
 
-    /// Gives a request a job: one under way for the same digest and model, or a new one.
-    pub fn join_or_begin(&mut self, id: RequestId, digest: Digest) -> Option<Flight> {
+    /// Gives a request a job: one under way for the same digest and model, or a new one. `client_comes`
+    /// says that the request's client is attached afterwards, and holds the payload.
+    pub fn join_or_begin(
+        &mut self,
+        id: RequestId,
+        digest: Digest,
+        client_comes: bool,
+    ) -> Option<Flight> {
         let request = self.requests.get_mut(&id)?;
         request.digest = Some(digest);
-        let nobody_waits = request.requester.is_none() && request.wanted;
+        let nobody_holds_payload = request.requester.is_none() && !client_comes;
         let key = (digest, request.model.id);
         if let Some(job_id) = self.job_ids.get(&key)
             && let Some(job) = self.jobs.get_mut(job_id)
@@ -217,8 +223,7 @@ impl<C: WaitingClient> SingleFlight<C> {
             job.requests.push_back(id);
             request.job = Some(*job_id);
             request.joined = true;
-            if nobody_waits {
-                // NOWAIT: nobody holds this payload any more.
+            if nobody_holds_payload {
                 self.bytes -= std::mem::take(&mut request.payload_bytes);
             }
             return Some(Flight::Joined);

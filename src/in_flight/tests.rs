@@ -202,7 +202,7 @@ impl World {
     fn enter(&mut self, id: RequestId, digest: Digest) -> Result<bool, TestCaseError> {
         let job_key = self.machine.get(id).map(|request| (digest, request.model.id));
         let can_join = self.open.values().any(|open| Some(*open) == job_key);
-        match self.machine.join_or_begin(id, digest) {
+        match self.machine.join_or_begin(id, digest, false) {
             Some(Flight::Begun(job)) => {
                 prop_assert!(!can_join, "a job for the same picture and model is under way");
                 if self.queue.len() == QUEUE_LENGTH {
@@ -452,7 +452,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn every_client_is_answered_once_and_no_old_result_covers_a_newer_one(
