@@ -141,7 +141,8 @@ fn after_a_timeout_the_result_is_there_all_the_same() {
 /// At that very moment the server neither lets the module reply nor replies itself, if it is the one to keep the time.
 #[test]
 fn a_result_that_comes_with_the_timeout_is_not_lost() {
-    let mut server = Server::with().setting("threads", 1).start();
+    // Where the machine is busy most of the jobs wait.
+    let mut server = Server::with().setting("threads", 1).setting("queue-length", 3000).start();
     let mut client = server.client();
     let (mut results, mut timeouts) = (0, 0);
     for i in 0..3000 {
